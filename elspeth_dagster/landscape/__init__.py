@@ -1,0 +1,1 @@
+"""The landscape: the record of runs, in a catalogue and in segments."""

@@ -1,0 +1,199 @@
+"""Opening a landscape: its database, its schema version, its transactions."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from elspeth_dagster.landscape import storage
+from elspeth_dagster.landscape.errors import (
+    CatalogueLostError,
+    LandscapeMissingError,
+    NewerLandscapeError,
+    UnreadableLandscapeError,
+)
+from elspeth_dagster.landscape.location import Location
+from elspeth_dagster.landscape.schema import REVISIONS
+
+BUSY_TIMEOUT_S = 30
+_READ_ONLY = "elspeth_read_only"
+# Any number will do, as long as nobody else who uses the same database takes it.
+_MIGRATION_LOCK = 0x656C7370657468
+
+
+class Landscape:
+    """The record of runs: a catalogue in a database, and a folder of segments.
+
+    Opening is cheap, so an op opens one for itself. Safe to use from several threads.
+    """
+
+    def __init__(self, location: Location, engine: Engine) -> None:
+        self.location = location
+        self.engine = engine
+        # SQLite has one writer; waiting for it here is fair and cheaper than its busy handler.
+        self._writer = threading.RLock()
+
+    @classmethod
+    def open(cls, location: Location, *, create: bool = True) -> Self:
+        """Opens a landscape, bringing its catalogue to this version's schema first.
+
+        Args:
+            location: Where it is.
+            create: Whether to make one where there is none.
+
+        Raises:
+            LandscapeMissingError: There is none, and none was to be made.
+            NewerLandscapeError: It was written by a later version of this package.
+            UnreadableLandscapeError: There is something else in its place.
+            CatalogueLostError: The database cannot be reached.
+        """
+        database = location.database
+        if database is not None and not database.exists():
+            if not create:
+                raise LandscapeMissingError(location.display)
+            storage.make_folder(database.parent)
+        landscape = cls(location, _engine(location))
+        try:
+            landscape._check_version(create=create)
+            if create:
+                storage.make_folder(location.segments)
+        except BaseException:
+            landscape.close()
+            raise
+        return landscape
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.engine.dispose()
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the catalogue is a SQLite file."""
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction that writes. On SQLite it holds the write lock from its first moment."""
+        if self.is_sqlite:
+            with self._writer, self._begin(read_only=False) as connection:
+                yield connection
+        else:
+            with self._begin(read_only=False) as connection:
+                yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the catalogue and cannot write."""
+        with self._begin(read_only=True) as connection:
+            yield connection
+
+    @contextmanager
+    def _begin(self, *, read_only: bool) -> Iterator[Connection]:
+        try:
+            connection = self.engine.connect()
+        except DBAPIError as error:
+            raise CatalogueLostError(self.location.display, "connecting", str(error.orig)) from error
+        with connection, connection.execution_options(**{_READ_ONLY: read_only}).begin():
+            yield connection
+
+    def _check_version(self, *, create: bool) -> None:
+        found = self._version()
+        if found == REVISIONS[-1]:
+            return
+        if found is not None and found not in REVISIONS:
+            raise NewerLandscapeError(self.location.display, found, REVISIONS[-1])
+        if found is None and not create:
+            raise LandscapeMissingError(self.location.display)
+        self._migrate()
+
+    def _version(self) -> str | None:
+        try:
+            with self.read() as connection:
+                if not inspect(connection).has_table("alembic_version"):
+                    return None
+                return connection.execute(
+                    text("SELECT version_num FROM alembic_version")
+                ).scalar_one_or_none()
+        except DBAPIError as error:
+            raise UnreadableLandscapeError(self.location.display, str(error.orig)) from error
+
+    def _migrate(self) -> None:
+        # Loading Alembic takes longer than everything else here, and only a new or old catalogue needs it.
+        from alembic import command  # noqa: PLC0415
+        from alembic.config import Config  # noqa: PLC0415
+
+        config = Config()
+        folder = Path(__file__).with_name("migrations")
+        config.set_main_option("script_location", str(folder).replace("%", "%%"))
+        with self._migration_lock() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, REVISIONS[-1])
+
+    @contextmanager
+    def _migration_lock(self) -> Iterator[Connection]:
+        """A transaction of which only one at a time runs, whoever else opens the same catalogue."""
+        with self.transaction() as connection:
+            if not self.is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+            yield connection
+
+
+def _engine(location: Location) -> Engine:
+    database = location.database
+    if database is None:
+        return _postgresql_engine(make_url(location.url))
+    engine = create_engine(URL.create("sqlite", database=str(database)))
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own control begins deferred, which loses to a concurrent writer without waiting.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    read_only = connection.get_execution_options().get(_READ_ONLY, False)
+    connection.exec_driver_sql(f"PRAGMA query_only = {int(read_only)}")
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    options = (
+        f"-c lock_timeout={BUSY_TIMEOUT_S}s -c idle_in_transaction_session_timeout={BUSY_TIMEOUT_S}s "
+        "-c synchronous_commit=on"
+    )
+    engine = create_engine(url, pool_pre_ping=True, connect_args={"options": options, "connect_timeout": 10})
+    event.listen(engine, "begin", _begin_postgresql)
+    return engine
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if connection.get_execution_options().get(_READ_ONLY, False):
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+
+def is_lost(error: DBAPIError) -> bool:
+    """Whether an error says that the database is away or busy, rather than that the statement is wrong."""
+    return error.connection_invalidated or isinstance(error, OperationalError)

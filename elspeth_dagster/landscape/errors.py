@@ -1,0 +1,167 @@
+"""What can go wrong with the record, each error built from its culprits."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from elspeth_dagster.errors import ElspethError
+
+
+class LandscapeError(ElspethError):
+    """Base of the landscape's errors."""
+
+
+class LocationError(LandscapeError):
+    """A landscape location that cannot be used as it is written."""
+
+    def __init__(self, value: str, why: str) -> None:
+        super().__init__(
+            f"landscape location {value!r}: {why}. Give a folder, sqlite:///PATH, "
+            "or postgresql://… together with a folder for segments."
+        )
+        self.value = value
+
+
+class LandscapeMissingError(LandscapeError):
+    """There is no landscape where one was to be read."""
+
+    def __init__(self, display: str) -> None:
+        super().__init__(f"there is no landscape at {display}: nothing has been run there yet")
+
+
+class NewerLandscapeError(LandscapeError):
+    """The catalogue was written by a later version of this package."""
+
+    def __init__(self, display: str, found: str, known: str) -> None:
+        super().__init__(
+            f"the catalogue at {display} has schema version {found!r}; this version of elspeth_dagster "
+            f"knows versions up to {known!r}. Use a newer elspeth_dagster; nothing was changed."
+        )
+
+
+class RecordFormatError(LandscapeError):
+    """A run was recorded in a format that this version cannot continue."""
+
+    def __init__(self, run_id: str, found: str, known: str) -> None:
+        super().__init__(
+            f"run {run_id} is recorded as {found!r} and this version of elspeth_dagster continues {known!r} "
+            "only. Resume it with the version that began it, or start a new run."
+        )
+
+
+class CatalogueLostError(LandscapeError):
+    """The catalogue's database could not be reached; what was committed stays committed."""
+
+    retryable = True
+
+    def __init__(self, display: str, doing: str, why: str) -> None:
+        super().__init__(
+            f"the catalogue at {display} could not be reached while {doing}: {why}. "
+            "What was committed is safe; resume the run when the database is back."
+        )
+
+
+class NoSuchRunError(LandscapeError):
+    """A run id that the landscape does not hold."""
+
+    def __init__(self, run_id: str, display: str) -> None:
+        super().__init__(f"there is no run {run_id!r} in the landscape at {display}")
+        self.run_id = run_id
+
+
+class WrongPipelineError(LandscapeError):
+    """A run that was named for continuation belongs to another pipeline."""
+
+    def __init__(self, run_id: str, found: str, wanted: str) -> None:
+        super().__init__(
+            f"run {run_id} is a run of pipeline {found!r}, so pipeline {wanted!r} cannot continue it"
+        )
+
+
+class AttemptRefusedError(LandscapeError):
+    """Base of the reasons why no attempt was opened. Nothing was changed."""
+
+
+class SupersededError(AttemptRefusedError):
+    """This Dagster run's attempt was superseded by a newer one."""
+
+    def __init__(self, run_id: str, number: int, newer: int, dagster_run_id: str) -> None:
+        super().__init__(
+            f"run {run_id}: attempt {number} (Dagster run {dagster_run_id}) was superseded by attempt "
+            f"{newer}, which goes on with the work. This one may commit nothing more."
+        )
+
+
+class HeldByNewerError(AttemptRefusedError):
+    """The Dagster run to be continued is not the one that holds the run any more."""
+
+    def __init__(self, run_id: str, number: int, parent: str, newest: int, holder: str) -> None:
+        super().__init__(
+            f"run {run_id}: Dagster run {parent} was attempt {number}, but attempt {newest} "
+            f"(Dagster run {holder}) holds the run now. Re-execute {holder} from failure, "
+            f"or use: elspeth resume {run_id}"
+        )
+
+
+class RunAliveError(AttemptRefusedError):
+    """The run's latest attempt is, or may be, still at work."""
+
+    def __init__(self, run_id: str, number: int, dagster_run_id: str, facts: Sequence[str]) -> None:
+        super().__init__(
+            f"run {run_id}: attempt {number} is alive {'; '.join(facts)}. "
+            f"Wait for it, or terminate Dagster run {dagster_run_id} first; nothing was killed or changed."
+        )
+        self.facts = tuple(facts)
+
+
+class SettingsChangedError(AttemptRefusedError):
+    """The settings differ from those that the run began with in something that may not change."""
+
+    def __init__(self, run_id: str, differences: Sequence[str]) -> None:
+        listed = "\n".join(f"  {difference}" for difference in differences)
+        super().__init__(
+            f"run {run_id} began with other settings; it can only be continued with those:\n{listed}\n"
+            "Restore them and resume, or start a new run."
+        )
+        self.differences = tuple(differences)
+
+
+class FenceLostError(LandscapeError):
+    """An attempt tried to commit after it had lost the right to."""
+
+    def __init__(self, run_id: str, number: int, what: str, why: str) -> None:
+        super().__init__(
+            f"run {run_id}: attempt {number} may not commit {what}: {why}. Nothing was committed."
+        )
+
+
+class DeterminismError(LandscapeError):
+    """The same piece of work gave another result than the one that is committed."""
+
+    def __init__(self, run_id: str, what: str, committed: str, found: str) -> None:
+        super().__init__(
+            f"run {run_id}: {what} is committed with content digest {committed[:16]}…, and doing it again "
+            f"gave {found[:16]}…. A plugin is not deterministic, or its code changed between the two. "
+            "The committed result stands."
+        )
+
+
+class UnreadableLandscapeError(LandscapeError):
+    """A database that is there but is not a catalogue of ours."""
+
+    def __init__(self, display: str, why: str) -> None:
+        super().__init__(f"the catalogue at {display} cannot be used: {why}")
+
+
+class DamagedRecordError(LandscapeError):
+    """A recorded file is not what was committed."""
+
+    def __init__(self, path: Path, expected: str, found: str) -> None:
+        super().__init__(
+            f"the record is damaged: {path}: expected {expected}, found {found}. "
+            "Restore the file from a backup; nothing that depends on it can go on."
+        )
+        self.path = path
+
+
+class QueryError(LandscapeError):
+    """A query that is refused or that the query engine could not run."""

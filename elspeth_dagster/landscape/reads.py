@@ -1,0 +1,337 @@
+"""Small questions to the catalogue, each one indexed query, and the reading of segments."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from sqlalchemy import Select, func, select
+
+from elspeth_dagster.accounting import Measure, Tally
+from elspeth_dagster.landscape import schema
+from elspeth_dagster.landscape.catalogue import Landscape
+from elspeth_dagster.landscape.errors import NoSuchRunError
+from elspeth_dagster.landscape.model import AttemptStatus, Phase, RunStatus
+from elspeth_dagster.landscape.segments import decode_segment, read_verified
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, as the catalogue has it. Times are in UTC; `counts` is there once it is completed."""
+
+    run_id: str
+    pipeline: str
+    record_format: str
+    settings: dict[str, Any]
+    settings_digest: str
+    launch: dict[str, Any]
+    fence: int
+    status: RunStatus
+    created_at: datetime
+    completed_at: datetime | None
+    counts: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class AttemptRecord:
+    """An attempt, as the catalogue has it; `code` is the hash of each node's code."""
+
+    run_id: str
+    number: int
+    pipeline: str
+    dagster_run_id: str
+    parent_dagster_run_id: str | None
+    status: AttemptStatus
+    started_at: datetime
+    ended_at: datetime | None
+    engine_version: str
+    code: dict[str, str]
+    error: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A committed chunk; `digest` is the content digest of its records."""
+
+    run_id: str
+    stage: int
+    ordinal: int
+    commit_id: int
+    first_record: int
+    records: int
+    input_bytes: int
+    digest: str
+    cursor: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A committed segment; `path` is relative to the segment folder."""
+
+    run_id: str
+    phase: Phase
+    node: str
+    ordinal: int
+    table_name: str
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A committed part; its paths are relative to the segment folder."""
+
+    run_id: str
+    phase: Phase
+    node: str
+    commit_ordinal: int
+    sink: str
+    ordinal: int
+    path: str
+    rendered_path: str | None
+    rows: int
+    bytes: int
+    sha256: str
+    rendered_sha256: str | None
+    content_sha256: str
+    info: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a publish made."""
+
+    run_id: str
+    sink: str
+    uri: str
+    kind: str
+    rows: int
+    size_bytes: int
+    sha256: str
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class NodeRecord:
+    """A node of a run's graph."""
+
+    run_id: str
+    name: str
+    kind: str
+    plugin: str | None
+    position: int
+    stage: int
+    options: dict[str, Any]
+    schema: dict[str, Any]
+    code_hash: str | None
+
+
+@dataclass(frozen=True)
+class EdgeRecord:
+    """An edge of a run's graph."""
+
+    run_id: str
+    source: str
+    target: str
+    label: str
+    mode: str
+
+
+def run(landscape: Landscape, run_id: str) -> Run:
+    """A run.
+
+    Raises:
+        NoSuchRunError: There is none with this id.
+    """
+    found: list[Run] = _all(landscape, select(schema.runs).where(schema.runs.c.run_id == run_id), _run)
+    if not found:
+        raise NoSuchRunError(run_id, landscape.location.display)
+    return found[0]
+
+
+def runs(landscape: Landscape, limit: int | None = None, pipeline: str | None = None) -> list[Run]:
+    """Runs, newest first."""
+    query = (
+        select(schema.runs)
+        .order_by(schema.runs.c.created_at.desc(), schema.runs.c.run_id.desc())
+        .limit(limit)
+    )
+    if pipeline is not None:
+        query = query.where(schema.runs.c.pipeline == pipeline)
+    return _all(landscape, query, _run)
+
+
+def run_of_dagster_run(landscape: Landscape, dagster_run_id: str, pipeline: str) -> str | None:
+    """The id of the run in which a Dagster run has an attempt on a pipeline."""
+    table = schema.attempts.c
+    query = select(table.run_id).where(table.dagster_run_id == dagster_run_id, table.pipeline == pipeline)
+    with landscape.read() as connection:
+        return connection.execute(query).scalar_one_or_none()
+
+
+def attempts(landscape: Landscape, run_id: str) -> list[AttemptRecord]:
+    """A run's attempts, oldest first."""
+    table = schema.attempts
+    query = select(table).where(table.c.run_id == run_id).order_by(table.c.number)
+    return _all(landscape, query, _attempt)
+
+
+def committed(landscape: Landscape, run_id: str, phase: Phase, node: str) -> set[int]:
+    """The ordinals of what is committed for a node in a phase."""
+    table = schema.commits.c
+    query = select(table.ordinal).where(table.run_id == run_id, table.phase == int(phase), table.node == node)
+    with landscape.read() as connection:
+        return set(connection.execute(query).scalars())
+
+
+def chunks(landscape: Landscape, run_id: str, stage: int) -> list[Chunk]:
+    """A stage's chunks, in order."""
+    table = schema.chunks
+    query = select(table).where(table.c.run_id == run_id, table.c.stage == stage).order_by(table.c.ordinal)
+    return _all(landscape, query, lambda row: Chunk(**row))
+
+
+def chunk(landscape: Landscape, run_id: str, stage: int, ordinal: int) -> Chunk | None:
+    """One chunk."""
+    table = schema.chunks
+    query = select(table).where(table.c.run_id == run_id, table.c.stage == stage, table.c.ordinal == ordinal)
+    return next(iter(_all(landscape, query, lambda row: Chunk(**row))), None)
+
+
+def last_chunk(landscape: Landscape, run_id: str, stage: int) -> Chunk | None:
+    """A stage's last committed chunk, whose cursor says where reading goes on."""
+    table = schema.chunks
+    query = select(table).where(table.c.run_id == run_id, table.c.stage == stage)
+    query = query.order_by(table.c.ordinal.desc()).limit(1)
+    return next(iter(_all(landscape, query, lambda row: Chunk(**row))), None)
+
+
+def marker(landscape: Landscape, run_id: str, name: str) -> dict[str, Any] | None:
+    """The facts of a marker; None if it is not set."""
+    table = schema.markers.c
+    with landscape.read() as connection:
+        query = select(table.facts).where(table.run_id == run_id, table.name == name)
+        return connection.execute(query).scalar_one_or_none()
+
+
+def segments_of(
+    landscape: Landscape,
+    run_id: str,
+    *,
+    table_name: str | None = None,
+    phase: Phase | None = None,
+    node: str | None = None,
+    ordinal: int | None = None,
+) -> list[Segment]:
+    """A run's segments, or those of some of its commits, in the order of phase, node, ordinal and table."""
+    made_by, table = schema.commits.c, schema.segments.c
+    query = (
+        select(
+            table.run_id,
+            made_by.phase,
+            made_by.node,
+            made_by.ordinal,
+            table.table_name,
+            table.path,
+            table.rows,
+            table.bytes,
+            table.sha256,
+        )
+        .join_from(schema.segments, schema.commits)
+        .where(made_by.run_id == run_id)
+    )
+    wanted = (
+        (table.table_name, table_name),
+        (made_by.phase, phase),
+        (made_by.node, node),
+        (made_by.ordinal, ordinal),
+    )
+    for column, value in wanted:
+        if value is not None:
+            query = query.where(column == value)
+    query = query.order_by(made_by.phase, made_by.node, made_by.ordinal, table.table_name)
+    return _all(landscape, query, lambda row: Segment(**{**row, "phase": Phase(row["phase"])}))
+
+
+def parts(landscape: Landscape, run_id: str, sink: str | None = None) -> list[Part]:
+    """The parts that sweeps left for a sink, or for all, in the order of phase, node, commit and part."""
+    made_by, table = schema.commits.c, schema.parts.c
+    columns = [column for column in table if column.name != "commit_id"]
+    query = (
+        select(made_by.phase, made_by.node, made_by.ordinal.label("commit_ordinal"), *columns)
+        .join_from(schema.parts, schema.commits)
+        .where(table.run_id == run_id)
+        .order_by(table.sink, made_by.phase, made_by.node, made_by.ordinal, table.ordinal)
+    )
+    if sink is not None:
+        query = query.where(table.sink == sink)
+    return _all(landscape, query, lambda row: Part(**{**row, "phase": Phase(row["phase"])}))
+
+
+def tallies(landscape: Landscape, run_id: str) -> tuple[Tally, ...]:
+    """A run's tallies, summed over its commits."""
+    table = schema.tallies.c
+    key = (table.node, table.measure, table.label, table.target)
+    query = select(*key, func.sum(table.count).label("total")).where(table.run_id == run_id)
+    query = query.group_by(*key).order_by(*key)
+    with landscape.read() as connection:
+        rows = connection.execute(query).all()
+    return tuple(
+        Tally(node, Measure(measure), label, target, int(n)) for node, measure, label, target, n in rows
+    )
+
+
+def artifacts(landscape: Landscape, run_id: str) -> dict[str, Artifact]:
+    """What was published in a run, by sink."""
+    table = schema.artifacts
+    columns = [column for column in table.c if column.name != "commit_id"]
+    query = select(*columns).where(table.c.run_id == run_id).order_by(table.c.sink)
+    return {artifact.sink: artifact for artifact in _all(landscape, query, lambda row: Artifact(**row))}
+
+
+def nodes(landscape: Landscape, run_id: str) -> list[NodeRecord]:
+    """The nodes of a run's graph, in order."""
+    table = schema.nodes
+    columns = [column for column in table.c if column.name != "commit_id"]
+    query = select(*columns).where(table.c.run_id == run_id).order_by(table.c.position)
+    return _all(landscape, query, lambda row: NodeRecord(**row))
+
+
+def edges(landscape: Landscape, run_id: str) -> list[EdgeRecord]:
+    """The edges of a run's graph."""
+    table = schema.edges.c
+    query = select(table.run_id, table.source, table.target, table.label, table.mode)
+    query = query.where(table.run_id == run_id).order_by(table.edge_id)
+    return _all(landscape, query, lambda row: EdgeRecord(**row))
+
+
+def read_segment(landscape: Landscape, segment: Segment, columns: Sequence[str] | None = None) -> pa.Table:
+    """A segment's rows.
+
+    Raises:
+        DamagedRecordError: The file is not what was committed.
+    """
+    data = read_verified(file_of(landscape, segment.path), size_bytes=segment.bytes, sha256=segment.sha256)
+    return decode_segment(data, columns)
+
+
+def file_of(landscape: Landscape, path: str) -> Path:
+    """The file of a stored path."""
+    return landscape.location.segments / path
+
+
+def _all(landscape: Landscape, query: Select[Any], build: Any) -> list[Any]:
+    with landscape.read() as connection:
+        return [build(row) for row in connection.execute(query).mappings()]
+
+
+def _run(row: Any) -> Run:
+    return Run(**{**row, "status": RunStatus(row["status"])})
+
+
+def _attempt(row: Any) -> AttemptRecord:
+    return AttemptRecord(**{**row, "status": AttemptStatus(row["status"])})
