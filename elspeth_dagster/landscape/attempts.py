@@ -176,7 +176,6 @@ def complete_run(
 def log_phase(
     landscape: Landscape,
     attempt: Attempt,
-    *,
     phase: Phase,
     node: str,
     status: PhaseStatus,

@@ -163,5 +163,29 @@ class DamagedRecordError(LandscapeError):
         self.path = path
 
 
+class MissingChunkError(LandscapeError):
+    """A chunk that was asked for is not committed."""
+
+    def __init__(self, run_id: str, stage: int, ordinal: int) -> None:
+        super().__init__(f"run {run_id}: chunk {ordinal} of stage {stage} is not committed")
+
+
+class NotCompletedError(LandscapeError):
+    """Something was asked for that only a completed run allows."""
+
+    def __init__(self, run_id: str, status: str) -> None:
+        super().__init__(f"run {run_id} is not completed but {status}; its parts are still needed")
+
+
+class SourceFrozenError(LandscapeError):
+    """A source cannot be read again from its start, since later work stands on what was read."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"run {run_id}: what was read of the source is final, since later work stands on it. "
+            "To read the source again, start a new run."
+        )
+
+
 class QueryError(LandscapeError):
     """A query that is refused or that the query engine could not run."""

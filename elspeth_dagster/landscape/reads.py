@@ -12,13 +12,19 @@ from sqlalchemy import Select, func, select
 from elspeth_dagster.accounting import Measure, Tally
 from elspeth_dagster.landscape import schema
 from elspeth_dagster.landscape.catalogue import Landscape
-from elspeth_dagster.landscape.errors import NoSuchRunError
+from elspeth_dagster.landscape.drafts import ArtifactFacts
+from elspeth_dagster.landscape.errors import MissingChunkError, NoSuchRunError
+from elspeth_dagster.landscape.leftovers import delete_parts as delete_parts  # noqa: PLC0414 - given on
+from elspeth_dagster.landscape.leftovers import drop_source_chunks as drop_source_chunks  # noqa: PLC0414
+from elspeth_dagster.landscape.leftovers import (
+    sweep_attempt_leftovers as sweep_attempt_leftovers,  # noqa: PLC0414
+)
 from elspeth_dagster.landscape.model import AttemptStatus, Phase, RunStatus
 from elspeth_dagster.landscape.segments import decode_segment, read_verified
 
 
 @dataclass(frozen=True)
-class Run:
+class RunRow:
     """A run, as the catalogue has it. Times are in UTC; `counts` is there once it is completed."""
 
     run_id: str
@@ -35,7 +41,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class AttemptRecord:
+class AttemptRow:
     """An attempt, as the catalogue has it; `code` is the hash of each node's code."""
 
     run_id: str
@@ -52,7 +58,7 @@ class AttemptRecord:
 
 
 @dataclass(frozen=True)
-class Chunk:
+class ChunkRow:
     """A committed chunk; `digest` is the content digest of its records."""
 
     run_id: str
@@ -67,7 +73,7 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Segment:
+class SegmentRow:
     """A committed segment; `path` is relative to the segment folder."""
 
     run_id: str
@@ -82,7 +88,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Part:
+class PartRow:
     """A committed part; its paths are relative to the segment folder."""
 
     run_id: str
@@ -102,21 +108,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Artifact:
-    """What a publish made."""
-
-    run_id: str
-    sink: str
-    uri: str
-    kind: str
-    rows: int
-    size_bytes: int
-    sha256: str
-    facts: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class NodeRecord:
+class NodeRow:
     """A node of a run's graph."""
 
     run_id: str
@@ -131,7 +123,7 @@ class NodeRecord:
 
 
 @dataclass(frozen=True)
-class EdgeRecord:
+class EdgeRow:
     """An edge of a run's graph."""
 
     run_id: str
@@ -141,19 +133,19 @@ class EdgeRecord:
     mode: str
 
 
-def run(landscape: Landscape, run_id: str) -> Run:
+def run(landscape: Landscape, run_id: str) -> RunRow:
     """A run.
 
     Raises:
         NoSuchRunError: There is none with this id.
     """
-    found: list[Run] = _all(landscape, select(schema.runs).where(schema.runs.c.run_id == run_id), _run)
+    found: list[RunRow] = _all(landscape, select(schema.runs).where(schema.runs.c.run_id == run_id), _run)
     if not found:
         raise NoSuchRunError(run_id, landscape.location.display)
     return found[0]
 
 
-def runs(landscape: Landscape, limit: int | None = None, pipeline: str | None = None) -> list[Run]:
+def runs(landscape: Landscape, limit: int | None = None, pipeline: str | None = None) -> list[RunRow]:
     """Runs, newest first."""
     query = (
         select(schema.runs)
@@ -173,7 +165,7 @@ def run_of_dagster_run(landscape: Landscape, dagster_run_id: str, pipeline: str)
         return connection.execute(query).scalar_one_or_none()
 
 
-def attempts(landscape: Landscape, run_id: str) -> list[AttemptRecord]:
+def attempts(landscape: Landscape, run_id: str) -> list[AttemptRow]:
     """A run's attempts, oldest first."""
     table = schema.attempts
     query = select(table).where(table.c.run_id == run_id).order_by(table.c.number)
@@ -188,26 +180,33 @@ def committed(landscape: Landscape, run_id: str, phase: Phase, node: str) -> set
         return set(connection.execute(query).scalars())
 
 
-def chunks(landscape: Landscape, run_id: str, stage: int) -> list[Chunk]:
+def chunks(landscape: Landscape, run_id: str, stage: int) -> list[ChunkRow]:
     """A stage's chunks, in order."""
     table = schema.chunks
     query = select(table).where(table.c.run_id == run_id, table.c.stage == stage).order_by(table.c.ordinal)
-    return _all(landscape, query, lambda row: Chunk(**row))
+    return _all(landscape, query, lambda row: ChunkRow(**row))
 
 
-def chunk(landscape: Landscape, run_id: str, stage: int, ordinal: int) -> Chunk | None:
-    """One chunk."""
+def chunk(landscape: Landscape, run_id: str, stage: int, ordinal: int) -> ChunkRow:
+    """One chunk.
+
+    Raises:
+        MissingChunkError: It is not committed.
+    """
     table = schema.chunks
     query = select(table).where(table.c.run_id == run_id, table.c.stage == stage, table.c.ordinal == ordinal)
-    return next(iter(_all(landscape, query, lambda row: Chunk(**row))), None)
+    found: list[ChunkRow] = _all(landscape, query, lambda row: ChunkRow(**row))
+    if not found:
+        raise MissingChunkError(run_id, stage, ordinal)
+    return found[0]
 
 
-def last_chunk(landscape: Landscape, run_id: str, stage: int) -> Chunk | None:
+def last_chunk(landscape: Landscape, run_id: str, stage: int) -> ChunkRow | None:
     """A stage's last committed chunk, whose cursor says where reading goes on."""
     table = schema.chunks
     query = select(table).where(table.c.run_id == run_id, table.c.stage == stage)
     query = query.order_by(table.c.ordinal.desc()).limit(1)
-    return next(iter(_all(landscape, query, lambda row: Chunk(**row))), None)
+    return next(iter(_all(landscape, query, lambda row: ChunkRow(**row))), None)
 
 
 def marker(landscape: Landscape, run_id: str, name: str) -> dict[str, Any] | None:
@@ -222,42 +221,25 @@ def segments_of(
     landscape: Landscape,
     run_id: str,
     *,
-    table_name: str | None = None,
+    table: str | None = None,
     phase: Phase | None = None,
     node: str | None = None,
     ordinal: int | None = None,
-) -> list[Segment]:
+) -> list[SegmentRow]:
     """A run's segments, or those of some of its commits, in the order of phase, node, ordinal and table."""
-    made_by, table = schema.commits.c, schema.segments.c
-    query = (
-        select(
-            table.run_id,
-            made_by.phase,
-            made_by.node,
-            made_by.ordinal,
-            table.table_name,
-            table.path,
-            table.rows,
-            table.bytes,
-            table.sha256,
-        )
-        .join_from(schema.segments, schema.commits)
-        .where(made_by.run_id == run_id)
-    )
-    wanted = (
-        (table.table_name, table_name),
-        (made_by.phase, phase),
-        (made_by.node, node),
-        (made_by.ordinal, ordinal),
-    )
-    for column, value in wanted:
+    made_by, segment = schema.commits.c, schema.segments.c
+    place = (segment.run_id, made_by.phase, made_by.node, made_by.ordinal, segment.table_name)
+    facts = (segment.path, segment.rows, segment.bytes, segment.sha256)
+    query = select(*place, *facts).join_from(schema.segments, schema.commits).where(segment.run_id == run_id)
+    wanted = {segment.table_name: table, made_by.phase: phase, made_by.node: node, made_by.ordinal: ordinal}
+    for column, value in wanted.items():
         if value is not None:
             query = query.where(column == value)
-    query = query.order_by(made_by.phase, made_by.node, made_by.ordinal, table.table_name)
-    return _all(landscape, query, lambda row: Segment(**{**row, "phase": Phase(row["phase"])}))
+    query = query.order_by(*place[1:])
+    return _all(landscape, query, lambda row: SegmentRow(**{**row, "phase": Phase(row["phase"])}))
 
 
-def parts(landscape: Landscape, run_id: str, sink: str | None = None) -> list[Part]:
+def parts(landscape: Landscape, run_id: str, sink: str | None = None) -> list[PartRow]:
     """The parts that sweeps left for a sink, or for all, in the order of phase, node, commit and part."""
     made_by, table = schema.commits.c, schema.parts.c
     columns = [column for column in table if column.name != "commit_id"]
@@ -269,7 +251,7 @@ def parts(landscape: Landscape, run_id: str, sink: str | None = None) -> list[Pa
     )
     if sink is not None:
         query = query.where(table.sink == sink)
-    return _all(landscape, query, lambda row: Part(**{**row, "phase": Phase(row["phase"])}))
+    return _all(landscape, query, lambda row: PartRow(**{**row, "phase": Phase(row["phase"])}))
 
 
 def tallies(landscape: Landscape, run_id: str) -> tuple[Tally, ...]:
@@ -285,31 +267,36 @@ def tallies(landscape: Landscape, run_id: str) -> tuple[Tally, ...]:
     )
 
 
-def artifacts(landscape: Landscape, run_id: str) -> dict[str, Artifact]:
-    """What was published in a run, by sink."""
+def artifacts(landscape: Landscape, run_id: str) -> list[ArtifactFacts]:
+    """What was published in a run, by the sinks' names."""
     table = schema.artifacts
-    columns = [column for column in table.c if column.name != "commit_id"]
+    columns = [column for column in table.c if column.name not in ("run_id", "commit_id")]
     query = select(*columns).where(table.c.run_id == run_id).order_by(table.c.sink)
-    return {artifact.sink: artifact for artifact in _all(landscape, query, lambda row: Artifact(**row))}
+    return _all(landscape, query, lambda row: ArtifactFacts(**row))
 
 
-def nodes(landscape: Landscape, run_id: str) -> list[NodeRecord]:
+def artifact(landscape: Landscape, run_id: str, sink: str) -> ArtifactFacts | None:
+    """What a sink published in a run; None if it has not."""
+    return next((found for found in artifacts(landscape, run_id) if found.sink == sink), None)
+
+
+def nodes(landscape: Landscape, run_id: str) -> list[NodeRow]:
     """The nodes of a run's graph, in order."""
     table = schema.nodes
     columns = [column for column in table.c if column.name != "commit_id"]
     query = select(*columns).where(table.c.run_id == run_id).order_by(table.c.position)
-    return _all(landscape, query, lambda row: NodeRecord(**row))
+    return _all(landscape, query, lambda row: NodeRow(**row))
 
 
-def edges(landscape: Landscape, run_id: str) -> list[EdgeRecord]:
+def edges(landscape: Landscape, run_id: str) -> list[EdgeRow]:
     """The edges of a run's graph."""
     table = schema.edges.c
     query = select(table.run_id, table.source, table.target, table.label, table.mode)
     query = query.where(table.run_id == run_id).order_by(table.edge_id)
-    return _all(landscape, query, lambda row: EdgeRecord(**row))
+    return _all(landscape, query, lambda row: EdgeRow(**row))
 
 
-def read_segment(landscape: Landscape, segment: Segment, columns: Sequence[str] | None = None) -> pa.Table:
+def read_segment(landscape: Landscape, segment: SegmentRow, columns: Sequence[str] | None = None) -> pa.Table:
     """A segment's rows.
 
     Raises:
@@ -329,9 +316,9 @@ def _all(landscape: Landscape, query: Select[Any], build: Any) -> list[Any]:
         return [build(row) for row in connection.execute(query).mappings()]
 
 
-def _run(row: Any) -> Run:
-    return Run(**{**row, "status": RunStatus(row["status"])})
+def _run(row: Any) -> RunRow:
+    return RunRow(**{**row, "status": RunStatus(row["status"])})
 
 
-def _attempt(row: Any) -> AttemptRecord:
-    return AttemptRecord(**{**row, "status": AttemptStatus(row["status"])})
+def _attempt(row: Any) -> AttemptRow:
+    return AttemptRow(**{**row, "status": AttemptStatus(row["status"])})

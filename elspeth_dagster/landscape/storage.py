@@ -5,6 +5,7 @@ Callers use `storage.NAME(...)`, never the names alone, so that replacing one he
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -73,6 +74,12 @@ def remove_file(path: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def remove_folder_if_empty(folder: Path) -> None:
+    """Removes a folder that holds nothing; somebody else may fill it or remove it in the same moment."""
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _fsync(fd: int) -> None:

@@ -1,0 +1,110 @@
+"""Removing files that nobody needs: of dead attempts, of parts after completion, of a source read again."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from sqlalchemy import Connection, delete, func, or_, select
+
+from elspeth_dagster.landscape import storage
+from elspeth_dagster.landscape.catalogue import Landscape
+from elspeth_dagster.landscape.commits import check_fence
+from elspeth_dagster.landscape.drafts import CommitKey
+from elspeth_dagster.landscape.errors import NotCompletedError, SourceFrozenError
+from elspeth_dagster.landscape.model import Attempt, Phase, RunStatus
+from elspeth_dagster.landscape.schema import commits, markers, metadata, parts, runs, segments
+
+# What an export that is under way has written begins so; see `segments.file_stem`.
+_EXPORTING = f"{int(Phase.EXPORT)}-"
+
+
+def sweep_attempt_leftovers(landscape: Landscape, attempt: Attempt) -> int:
+    """Removes what older attempts of the run wrote and did not commit.
+
+    A process of theirs that still writes can commit no more, so nothing that would have counted is lost.
+
+    Returns:
+        How many files were removed.
+    """
+    older = [folder for folder in _folders(landscape, attempt.run_id) if int(folder.name) < attempt.number]
+    with landscape.read() as connection:
+        spared = _committed_segments(connection, attempt.run_id) | _committed_parts(
+            connection, attempt.run_id
+        )
+    return _sweep(landscape, older, spared)
+
+
+def delete_parts(landscape: Landscape, run_id: str) -> int:
+    """Removes the parts of a completed run, and everything else below its folder that is no segment.
+
+    Returns:
+        How many files were removed.
+
+    Raises:
+        NotCompletedError: The run may still need them.
+    """
+    with landscape.read() as connection:
+        status = connection.execute(select(runs.c.status).where(runs.c.run_id == run_id)).scalar_one_or_none()
+        if status != RunStatus.COMPLETED:
+            raise NotCompletedError(run_id, str(status))
+        spared = _committed_segments(connection, run_id)
+    return _sweep(landscape, _folders(landscape, run_id), spared)
+
+
+def drop_source_chunks(landscape: Landscape, attempt: Attempt) -> int:
+    """Forgets what was read of a source, so that it can be read from its start again.
+
+    Only while nothing stands on it: before its end is marked and before anything later is committed.
+
+    Returns:
+        How many commits were dropped.
+
+    Raises:
+        SourceFrozenError: Something stands on it.
+        FenceLostError: A newer attempt holds the run.
+    """
+    mine = commits.c.run_id == attempt.run_id
+    key = CommitKey(Phase.SOURCE, "source", 0)
+    with landscape.transaction() as connection:
+        check_fence(connection, attempt, key, lock=True, exclusive=True)
+        later = select(func.count()).select_from(commits.outerjoin(markers))
+        marked = markers.c.commit_id.is_not(None) & (commits.c.phase == int(Phase.SOURCE))
+        if connection.execute(
+            later.where(mine, or_(commits.c.phase > int(Phase.SOURCE), marked))
+        ).scalar_one():
+            raise SourceFrozenError(attempt.run_id)
+        dropped = select(commits.c.commit_id).where(mine, commits.c.phase == int(Phase.SOURCE))
+        query = select(segments.c.path).where(segments.c.commit_id.in_(dropped))
+        files = [landscape.location.segments / path for path in connection.execute(query).scalars()]
+        for table in reversed(metadata.sorted_tables):
+            if "commit_id" in table.c and table is not commits:
+                connection.execute(delete(table).where(table.c.commit_id.in_(dropped)))
+        count = connection.execute(delete(commits).where(mine, commits.c.phase == int(Phase.SOURCE))).rowcount
+    for file in files:
+        storage.remove_file(file)
+    return count
+
+
+def _folders(landscape: Landscape, run_id: str) -> list[Path]:
+    """The folders of a run's attempts."""
+    folder = landscape.location.segments / run_id
+    return [path for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
+
+
+def _committed_segments(connection: Connection, run_id: str) -> set[str]:
+    return set(connection.execute(select(segments.c.path).where(segments.c.run_id == run_id)).scalars())
+
+
+def _committed_parts(connection: Connection, run_id: str) -> set[str]:
+    rows = connection.execute(select(parts.c.path, parts.c.rendered_path).where(parts.c.run_id == run_id))
+    return {path for row in rows for path in row if path is not None}
+
+
+def _sweep(landscape: Landscape, folders: Iterable[Path], spared: set[str]) -> int:
+    removed = 0
+    for folder in folders:
+        for file in folder.iterdir():
+            stored = file.relative_to(landscape.location.segments).as_posix()
+            if stored not in spared and not file.name.startswith(_EXPORTING):
+                removed += storage.remove_file(file)
+        storage.remove_folder_if_empty(folder)
+    return removed
