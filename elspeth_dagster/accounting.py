@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -204,3 +205,29 @@ def counts_of_run(tallies: Iterable[Tally], *, records: int) -> Counts:
 def counts_of_sink(tallies: Iterable[Tally], sink: str, *, records: int) -> Counts:
     """The counts of what ended at one sink."""
     return counts_of_run((tally for tally in tallies if tally.node == sink), records=records)
+
+
+def tally_publish(sink: str, *, arrived: Mapping[str, int], refused: pa.Table) -> tuple[Tally, ...]:
+    """The tallies of one sink's publish.
+
+    Args:
+        sink: The sink.
+        arrived: Rows that came, by the outcome that their last edge gives them.
+        refused: One row per refused row: `edge` (that outcome), `outcome` (how it ends instead), and `to`,
+            the sink that takes it, null when none does.
+    """
+    by_edge = _grouped(refused, ["edge"])
+    delivered = {outcome: count - by_edge.get((outcome,), 0) for outcome, count in arrived.items()}
+    tallies = [Tally(sink, Measure.IN, "", "", sum(arrived.values()))]
+    tallies += [Tally(sink, Measure.ENDED, outcome, sink, n) for outcome, n in delivered.items()]
+    for (outcome, to), count in _grouped(refused, ["outcome", "to"]).items():
+        if to:
+            tallies.append(Tally(sink, Measure.OUT, "on_write_failure", to, count))
+        else:
+            tallies.append(Tally(sink, Measure.ENDED, outcome, "", count))
+    return tuple(sorted((tally for tally in tallies if tally.count), key=_order))
+
+
+def counts_of_stored(stored: Mapping[str, Any]) -> Counts:
+    """The counts that a completed run keeps."""
+    return Counts(stored["rows_in"], dict(stored["outcomes"]))

@@ -82,6 +82,11 @@ class Plugin(ABC):  # noqa: B024 - its subclasses have the abstract methods
         """Called exactly once after the last row, or after whatever went wrong."""
 
 
+def promised(schema: Schema) -> frozenset[str]:
+    """The names that a node with this schema guarantees: required fields and `guaranteed_fields`."""
+    return frozenset(spec.name for spec in schema.fields if spec.required) | {*schema.guaranteed_fields}
+
+
 class Replay(Enum):
     """What a source can do when a run that died while reading is continued.
 
@@ -184,13 +189,20 @@ class Transform(Plugin):
     Attributes:
         changes_rows: Whether a row may come out different. A transform that only looks sets it to false,
             and its rows are not hashed again.
+        keeps_fields: Whether rows come out with just the fields that they came in with, so that the schema of
+            the next node can be checked against this node's.
     """
 
     changes_rows: ClassVar[bool] = True
+    keeps_fields: ClassVar[bool] = False
 
     @abstractmethod
     def apply(self, rows: Rows) -> Transformed:
         """Transforms some rows; each one on its own, whatever else is in the slice."""
+
+    def guarantees(self) -> frozenset[str]:
+        """Names that every row has that comes out, as far as the options alone tell."""
+        return promised(self.schema)
 
 
 @dataclass(frozen=True)
@@ -241,7 +253,7 @@ class FrameTransform(Transform):
         """Calls `process` with the rows as a frame."""
         from elspeth_dagster.plugins.adapters import apply_frame  # noqa: PLC0415 - it imports this module
 
-        return apply_frame(self.process, rows)
+        return apply_frame(self.process, rows, self.schema)
 
 
 class PluginError(ElspethError):
@@ -271,3 +283,25 @@ class Sink(Plugin):
     def uri(self) -> str:
         """Where the rows go, as shown to people."""
         return ""
+
+
+class RowSink(Sink):
+    """The simplest sink of your own: takes rows as mappings, slice by slice.
+
+    A publish that died halfway hands over all rows again, so that rows may arrive more than once.
+    """
+
+    delivery: ClassVar[str] = "at_least_once"
+
+    @abstractmethod
+    def write(self, rows: list[dict[str, Any]]) -> Mapping[int, str] | None:
+        """Takes the next rows, in output order.
+
+        Returns:
+            Position in `rows` to reason for those that were refused; they take the sink's `on_write_failure`.
+            An exception stops the publish.
+        """
+
+    def finish(self) -> Mapping[str, Any]:
+        """Called once behind the last row; gives what there is to tell of what was made (JSON values)."""
+        return {}

@@ -1,0 +1,240 @@
+"""The `csv` sink (settings reference, 7.3): bytes as Python's `csv` module writes them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import AfterValidator
+
+from elspeth_dagster.plugins.base import Options, Reason
+from elspeth_dagster.plugins.sinks.columns import ColumnsFold
+from elspeth_dagster.plugins.sinks.errors import ExistingFileError, SinkSettingsError
+from elspeth_dagster.plugins.sinks.file import (
+    Existing,
+    FileMode,
+    FileSink,
+    Fold,
+    FoldRequest,
+    Layout,
+    Output,
+    Writer,
+)
+from elspeth_dagster.plugins.sinks.fit import Fit
+from elspeth_dagster.plugins.sinks.headers import Headers, HeadersOption
+from elspeth_dagster.plugins.sinks.text import Encoding, EncodingOption, data_of, text_slices
+from elspeth_dagster.rows.arrays import concatenated
+from elspeth_dagster.rows.fields import OBSERVED, Schema, SchemaMode
+from elspeth_dagster.rows.rows import Column, Rows
+from elspeth_dagster.rows.texts import csv_cells
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_LINE_END = "\r\n"
+_QUOTE = '"'
+_HEADER_LIMIT_BYTES = 64 << 20
+
+
+def _check_delimiter(value: str) -> str:
+    if len(value) != 1 or value in '"\r\n\0':
+        raise ValueError("must be one character, and neither a quote nor a line end")
+    return value
+
+
+class CsvOptions(Options):
+    """Options of the `csv` sink."""
+
+    path: str
+    delimiter: Annotated[str, AfterValidator(_check_delimiter)] = ","
+    encoding: EncodingOption = "utf-8"
+    mode: FileMode = FileMode.WRITE
+    headers: HeadersOption = None
+    validate_input: bool = False
+
+
+class CsvSink(FileSink):
+    """Writes a CSV file."""
+
+    Options = CsvOptions
+    kind: ClassVar[str] = "csv"
+
+    def __init__(self, options: CsvOptions, schema: Schema = OBSERVED) -> None:
+        super().__init__(options, schema)
+        self._encoding = Encoding(options.encoding)
+        self._declared = tuple(spec.name for spec in schema.fields)
+        headers = Headers(options.headers)
+        headers.check_declared(self._declared)
+        for name in self._declared:
+            if not self._encoding.can_express(headers.of(name)):
+                raise SinkSettingsError(
+                    "encoding", f"{options.encoding} has no way to write the field {name!r}"
+                )
+
+    @property
+    def path(self) -> str:
+        """The path as the settings have it."""
+        return str(self.options.path)
+
+    @property
+    def mode(self) -> FileMode:
+        """Whether the file is written anew or appended to."""
+        return FileMode(self.options.mode)
+
+    @cached_property
+    def fit(self) -> Fit:
+        """Required fields, no unknown ones for a fixed schema, types when they are to be validated."""
+        closed = self.schema.mode is SchemaMode.FIXED
+        return Fit(self.schema, closed=closed, validate=self.options.validate_input)
+
+    def misfits(self, rows: Rows, diverted: pa.Array | None) -> dict[int, Reason]:
+        """Also refuses rows with characters that the file's encoding does not have."""
+        reasons = super().misfits(rows, diverted)
+        for name, column in rows.columns.items() if not self._encoding.is_universal else ():
+            for position in self._encoding.inexpressible(csv_cells(column.values, column.is_json)):
+                reason = {"reason": "encoding", "field": name, "encoding": self._encoding.name}
+                reasons.setdefault(position, reason)
+        return reasons
+
+    def fold(self, request: FoldRequest) -> Fold:
+        """Collects the columns, or takes those of the file that is appended to."""
+        headers = Headers(self.options.headers, request.originals)
+        header = None if request.existing is None else self._existing_header(request.existing)
+        if header is not None:
+            self._check_existing(request.existing, header, [headers.of(name) for name in self._declared])
+        return ColumnsFold(headers, self._encoding, self._declared, header)
+
+    def writer(self, output: Output, layout: Layout) -> Writer:
+        """Writes the header unless the file has one."""
+        return _CsvWriter(self, output, layout)
+
+    def render(self, rows: Rows, layout: Layout) -> Sequence[Any]:
+        """The rows' lines."""
+        width = len(layout.columns) * 3 + 2
+        return [self._encoding.encode_utf8(self._lines(piece, layout)) for piece in text_slices(rows, width)]
+
+    def rendering(self, columns: Sequence[str], layout: Layout) -> tuple[str, ...]:  # noqa: ARG002 - all rows count
+        """The columns in order; what they are called does not matter to the rows."""
+        return tuple(name if name is not None else "\0" for name in layout.columns)
+
+    def line_end(self) -> bytes:
+        """The end of a line in the file's encoding."""
+        return self._encoding.encode(_LINE_END)
+
+    def ends_line(self, tail: bytes) -> bool:
+        """Any line end will do: a file from elsewhere may have a line feed alone."""
+        return tail.endswith(self._encoding.encode("\n"))
+
+    def opening(self, layout: Layout) -> bytes:
+        """What the file begins with: a byte order mark, if any, and the header line."""
+        if layout.continues:
+            return b""
+        if not layout.columns:
+            return self._encoding.mark
+        line = io.StringIO()
+        csv.writer(line, delimiter=self.options.delimiter).writerow(layout.headers)
+        return self._encoding.mark + self._encoding.encode(line.getvalue())
+
+    def read(self, path: Path) -> pd.DataFrame:
+        """The rows as text; an empty cell is null."""
+        import pandas as pd  # noqa: PLC0415 - takes half a second, and only reading a published file needs it
+
+        with path.open(encoding=self._encoding.name, newline="") as file:
+            lines = csv.reader(file, delimiter=self.options.delimiter)
+            header = next(lines, [])
+            rows = [[cell or None for cell in line] for line in lines]
+        columns = [pd.array([row[i] for row in rows], dtype="string[pyarrow]") for i in range(len(header))]
+        frame = pd.DataFrame(dict(enumerate(columns)), index=range(len(rows)))
+        frame.columns = pd.Index(header, dtype=object)
+        return frame
+
+    def _lines(self, rows: Rows, layout: Layout) -> pa.Buffer:
+        """The lines of some rows in UTF-8."""
+        if not layout.columns:
+            return pa.py_buffer(_LINE_END.encode() * rows.num_rows)
+        pieces: list[Any] = []
+        for name in layout.columns:
+            column = None if name is None else rows.columns.get(name)
+            cells: Any = "" if column is None else self._quoted(column)
+            pieces += [cells, self.options.delimiter]
+        if len(layout.columns) == 1:
+            # A line without anything in it would be no row at all.
+            pieces[0] = _never_empty(pieces[0])
+        pieces[-1] = _LINE_END
+        return data_of(concatenated(pieces, rows.num_rows))
+
+    def _quoted(self, column: Column) -> pa.Array:
+        """The cells of a column, quoted where they have to be."""
+        cells = csv_cells(column.values, column.is_json)
+        # Looking through the column's bytes at once costs next to nothing, and most columns need no more.
+        data = data_of(cells).to_pybytes()
+        special = (self.options.delimiter, _QUOTE, "\r", "\n")
+        present = [character for character in special if character.encode() in data]
+        if not present:
+            return cells
+        masks = [pc.match_substring(cells, character) for character in present]
+        mask = masks[0]
+        for other in masks[1:]:
+            mask = pc.or_(mask, other)
+        inner = cells.filter(mask)
+        if _QUOTE in present:
+            inner = pc.replace_substring(inner, _QUOTE, _QUOTE * 2)
+        return pc.replace_with_mask(cells, mask, pc.binary_join_element_wise(_QUOTE, inner, _QUOTE, ""))
+
+    def _existing_header(self, existing: Existing) -> list[str] | None:
+        """The header of the file to append to, `None` when it is empty."""
+        if existing.length == 0:
+            return None
+        with existing.path.open("rb") as file:
+            data = file.read(min(existing.length, _HEADER_LIMIT_BYTES))
+        try:
+            # A character that the limit cuts in two is left out; it is far behind the header.
+            text = io.TextIOWrapper(io.BytesIO(data), self._encoding.name, newline="", errors="strict")
+            header = next(csv.reader(text, delimiter=self.options.delimiter), None)
+        except (UnicodeError, csv.Error) as error:
+            raise ExistingFileError(str(existing.path), f"its header cannot be read ({error})") from error
+        if not header:
+            raise ExistingFileError(str(existing.path), "it has no header line")
+        return [header[0].removeprefix("\ufeff"), *header[1:]]
+
+    def _check_existing(self, existing: Existing | None, header: list[str], declared: list[str]) -> None:
+        if existing is None:
+            return
+        path, mode = str(existing.path), self.schema.mode
+        if len(set(header)) != len(header):
+            raise ExistingFileError(path, f"its header {header} names a column twice")
+        if mode is SchemaMode.FIXED and header != declared:
+            raise ExistingFileError(path, f"its header is {header}, the schema's is {declared}")
+        missing = [name for name in declared if name not in header]
+        if missing:
+            raise ExistingFileError(path, f"its header {header} lacks {missing}")
+
+
+class _CsvWriter(Writer):
+    def __init__(self, sink: CsvSink, output: Output, layout: Layout) -> None:
+        self._sink = sink
+        self._output = output
+        self._layout = layout
+        output.write(sink.opening(layout))
+
+    def write(self, rows: Rows) -> None:
+        self.copy(self._sink.render(rows, self._layout))
+
+    def copy(self, rendered: Iterable[bytes]) -> None:
+        for piece in rendered:
+            self._output.write(piece)
+
+    def close(self) -> None:
+        """A CSV file ends with its last row."""
+
+
+def _never_empty(cells: Any) -> Any:
+    if isinstance(cells, str):
+        return cells or _QUOTE * 2
+    return pc.if_else(pc.equal(pc.binary_length(cells), 0), _QUOTE * 2, cells)

@@ -1,0 +1,187 @@
+"""Sinks that make one file: what the engine asks of them.
+
+The engine owns the file: where it is written, how it gets its name, what is recorded. A sink decides which
+rows fit, in which columns, and gives the bytes. It goes over the rows twice: once with a `Fold`, which looks
+at what is known of them and fixes the file's layout, and once with a `Writer`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import pyarrow as pa
+
+from elspeth_dagster.plugins.base import Reason, Sink
+from elspeth_dagster.plugins.sinks.facts import Facts, locate_groups
+from elspeth_dagster.plugins.sinks.fit import Fit
+from elspeth_dagster.rows.rows import Rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class FileMode(Enum):
+    """What happens to a file that is there already."""
+
+    WRITE = "write"
+    APPEND = "append"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a file is laid out.
+
+    Attributes:
+        columns: The fields in order; `None` for a column of an existing file that no field goes to.
+        headers: The name of each column in the file.
+        types: For a typed file, the type of each column.
+        continues: Whether the rows go behind what the file has already, so that it begins no more.
+    """
+
+    columns: tuple[str | None, ...]
+    headers: tuple[str, ...]
+    types: tuple[str, ...] = ()
+    continues: bool = False
+
+
+@dataclass(frozen=True)
+class Existing:
+    """The file to append to, as it was before this run touched it.
+
+    Attributes:
+        path: Where it is.
+        length: Its length in bytes then; what follows is not the old file's.
+    """
+
+    path: Path
+    length: int
+
+
+@dataclass(frozen=True)
+class FoldRequest:
+    """What a layout depends on beside the rows.
+
+    Attributes:
+        originals: Field to its header at the source.
+        takes_any: Whether a divert edge leads to the sink, so that it has to take whatever comes.
+        existing: The file to append to, when it has content.
+    """
+
+    originals: Mapping[str, str]
+    takes_any: bool = False
+    existing: Existing | None = None
+
+
+class Fold(ABC):
+    """Takes in what is known of the rows, in output order, until the layout is known."""
+
+    @abstractmethod
+    def take(self, facts: Facts) -> bool:
+        """Takes in rows by their summary. False, and nothing is taken in, when some may be refused."""
+
+    @abstractmethod
+    def take_rows(self, rows: Rows, diverted: pa.Array | None) -> dict[int, Reason]:
+        """Takes in rows one by one; gives position to reason for those that the file cannot take."""
+
+    @abstractmethod
+    def layout(self) -> Layout:
+        """The layout that all rows taken in so far ask for."""
+
+
+class Output(Protocol):
+    """What a writer writes to: a file that is hashed on its way, and never sought in."""
+
+    def write(self, data: Any) -> int:
+        """Writes bytes, or what has a buffer of them."""
+
+
+class Writer(ABC):
+    """Writes the rows of one file, in output order."""
+
+    @abstractmethod
+    def write(self, rows: Rows) -> None:
+        """Writes some rows."""
+
+    def copy(self, rendered: Iterable[bytes]) -> None:
+        """Writes rows that were rendered before, given as pieces of one whole.
+
+        Raises:
+            NotImplementedError: The sink renders nothing in advance, so it is never called.
+        """
+        raise NotImplementedError
+
+    @abstractmethod
+    def close(self) -> None:
+        """Writes what the file ends with."""
+
+
+class FileSink(Sink):
+    """A sink that makes one file.
+
+    Attributes:
+        kind: What the file is, as the artifact is labelled.
+    """
+
+    kind: ClassVar[str] = "file"
+
+    @property
+    @abstractmethod
+    def path(self) -> str:
+        """The path as the settings have it."""
+
+    @property
+    def mode(self) -> FileMode:
+        """Whether the file is written anew or appended to."""
+        return FileMode.WRITE
+
+    def uri(self) -> str:
+        """The path as the settings have it."""
+        return self.path
+
+    @property
+    @abstractmethod
+    def fit(self) -> Fit:
+        """What each row has to fulfil by itself."""
+
+    def misfits(self, rows: Rows, diverted: pa.Array | None) -> dict[int, Reason]:
+        """Position to reason of the rows that do not fit, whatever other rows there are."""
+        return self.fit.misfits(rows, diverted)
+
+    def facts(self, rows: Rows, diverted: pa.Array | None) -> Facts:
+        """The summary of rows that fit by themselves."""
+        return Facts(tuple(located.group for located in locate_groups(rows, diverted)))
+
+    @abstractmethod
+    def fold(self, request: FoldRequest) -> Fold:
+        """A fold that has taken in no row yet.
+
+        Raises:
+            ExistingFileError: The file to append to is not one that fits.
+        """
+
+    @abstractmethod
+    def writer(self, output: Output, layout: Layout) -> Writer:
+        """Begins the file."""
+
+    def render(self, rows: Rows, layout: Layout) -> Sequence[Any] | None:  # noqa: ARG002 - for those who can
+        """The rows as the file will hold them, or `None` for a sink that cannot know that in advance."""
+        return None
+
+    def rendering(self, columns: Sequence[str], layout: Layout) -> tuple[str, ...]:
+        """Everything of a layout that the bytes of rows with these keys depend on."""
+        raise NotImplementedError
+
+    def line_end(self) -> bytes:
+        """What a file that is appended to must end with; it is added when it does not."""
+        return b""
+
+    def ends_line(self, tail: bytes) -> bool:
+        """Whether a file with these last bytes, as many as `line_end` has, ends with a whole line."""
+        return tail == self.line_end()
+
+    @abstractmethod
+    def read(self, path: Path) -> "pd.DataFrame":
+        """The file's rows as a frame, for those who load what a pipeline published."""
