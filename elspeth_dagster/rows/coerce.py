@@ -15,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from elspeth_dagster.rows.domain import MAX_INT_DIGITS, TOO_MANY_DIGITS, check_value
 from elspeth_dagster.rows.errors import CoercionError, InvalidValueError
 from elspeth_dagster.rows.fields import FieldSpec, FieldType
-from elspeth_dagster.rows.values import MAX_INT_DIGITS, build_column, check_value, decode_value
+from elspeth_dagster.rows.values import build_column, decode_value
 
 _INT_TEXT = re.compile(r"([+-]?)([0-9]+(?:_[0-9]+)*)(?:\.0+)?")
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
@@ -96,7 +97,7 @@ def _int_of_text(text: str) -> int:
     sign, digits = match.groups()
     digits = digits.replace("_", "").lstrip("0") or "0"
     if len(digits) > MAX_INT_DIGITS:
-        raise CoercionError(f"expected int, found an integer of more than {MAX_INT_DIGITS} digits")
+        raise CoercionError(f"expected int, found {TOO_MANY_DIGITS}")
     return int(sign + digits)
 
 
