@@ -1,0 +1,26 @@
+"""What is found wrong while a graph is built, before it is known where in the file that stands."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from elspeth_dagster.settings.errors import Problem, did_you_mean
+from elspeth_dagster.settings.locations import KeyPath
+from elspeth_dagster.settings.settings import Settings
+
+
+@dataclass
+class Findings:
+    """Collects problems at their places in the settings file."""
+
+    settings: Settings
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, path: KeyPath, message: str) -> None:
+        """Notes a problem at a key."""
+        self.problems.append(self.settings.problem(path, message))
+
+    def unknown(self, path: KeyPath, what: str, name: str, accepted: Iterable[str]) -> None:
+        """Notes a name that means nothing here, with what is accepted and the nearest of it."""
+        names = tuple(accepted)
+        listed = ", ".join(names) if names else "none"
+        self.add(path, f"{what}; accepted: {listed}{did_you_mean(name, names)}")

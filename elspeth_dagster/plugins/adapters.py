@@ -1,0 +1,66 @@
+"""Rows handed to a user's transform and taken back: one by one, or as a pandas frame."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from elspeth_dagster.plugins.base import PluginError, Reason, RowError, Transformed
+from elspeth_dagster.plugins.transforms.common import keep_mask
+from elspeth_dagster.rows.errors import InvalidValueError
+from elspeth_dagster.rows.rows import Rows
+from elspeth_dagster.rows.values import check_value
+
+
+def apply_row_by_row(process: Callable[[dict[str, Any]], Any], rows: Rows) -> Transformed:
+    """Calls `process` with each row as a mapping of its own, which it may change.
+
+    Raises:
+        PluginError: `process` raised, or returned something else than a mapping or a `RowError`.
+    """
+    done: list[Mapping[str, Any]] = []
+    errors: dict[int, Reason] = {}
+    for position, row in enumerate(rows.to_dicts()):
+        token = rows.tokens[position].as_py()
+        try:
+            result = process(row)
+        except Exception as error:
+            raise PluginError(error, token=token) from error
+        if isinstance(result, RowError):
+            errors[position] = row_error_reason(result, token)
+            continue
+        if not isinstance(result, Mapping):
+            wrong = TypeError(f"process returned {type(result).__name__}; it returns a dict or a RowError")
+            raise PluginError(wrong, token=token)
+        invalid = invalid_field(result)
+        if invalid is None:
+            done.append(result)
+        else:
+            errors[position] = invalid
+    tokens = rows.tokens.filter(keep_mask(rows.num_rows, errors))
+    names = {name for row in done for name in row}
+    originals = {name: header for name, header in rows.originals.items() if name in names}
+    return Transformed(Rows.from_dicts(tokens, done, originals), errors)
+
+
+def row_error_reason(error: RowError, token: bytes | None) -> Reason:
+    """The reason that a `RowError` gives, made sure to be storable.
+
+    Raises:
+        PluginError: Its details are no JSON values.
+    """
+    reason: Reason = {**error.details, "reason": error.reason}
+    try:
+        check_value(reason)
+    except InvalidValueError as invalid:
+        raise PluginError(TypeError(f"the details of a RowError: {invalid.reason}"), token=token) from invalid
+    return reason
+
+
+def invalid_field(row: Mapping[str, Any]) -> Reason | None:
+    """The reason why a row cannot be held, or `None` when it can."""
+    for name, value in row.items():
+        try:
+            check_value({name: value})
+        except InvalidValueError as error:
+            shown = name if isinstance(name, str) and name.isprintable() else repr(name)
+            return {"reason": "invalid_value", "field": shown, "error": error.reason}
+    return None

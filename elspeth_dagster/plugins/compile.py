@@ -1,0 +1,101 @@
+"""From a settings file to everything that a run needs of it: settings, plugins and graph."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from elspeth_dagster.errors import ElspethError
+from elspeth_dagster.graph import Graph, NodeFacts, compile_graph, graph_problems
+from elspeth_dagster.plugins.base import Plugin
+from elspeth_dagster.plugins.errors import OptionsError
+from elspeth_dagster.plugins.facts import node_facts
+from elspeth_dagster.plugins.kinds import PluginKind
+from elspeth_dagster.plugins.options import Configured
+from elspeth_dagster.plugins.registry import PluginSet
+from elspeth_dagster.plugins.sinks.file import FileSink
+from elspeth_dagster.settings.errors import Problem, SettingsError
+from elspeth_dagster.settings.load import load_settings
+from elspeth_dagster.settings.nodes import SinkSettings, SourceSettings, TransformSettings
+from elspeth_dagster.settings.settings import Settings
+
+PluginNode = SourceSettings | TransformSettings | SinkSettings
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A pipeline, ready to be run.
+
+    Attributes:
+        settings: Its settings.
+        plugins: The plugins that it can name.
+        graph: Its graph.
+        configured: For each node with a plugin, that plugin with its options.
+    """
+
+    settings: Settings
+    plugins: PluginSet
+    graph: Graph
+    configured: Mapping[str, Configured]
+
+    def create(self, node: str) -> Plugin:
+        """Makes a new instance of a node's plugin."""
+        return self.configured[node].create()
+
+    @cached_property
+    def code_hashes(self) -> Mapping[str, str]:
+        """For each node with a plugin, SHA-256 of the source of the plugin's module."""
+        return {name: configured.found.code_hash() for name, configured in self.configured.items()}
+
+
+def compile_pipeline(path: Path, environ: Mapping[str, str] = os.environ) -> Compiled:
+    """Loads a settings file and compiles its pipeline.
+
+    Raises:
+        SettingsError: The file is not as the format has it, or its plugins, options, wiring, schemas or
+            conditions are wrong; holds every problem that was found.
+    """
+    settings = load_settings(path, environ=environ)
+    return compile_settings(settings, PluginSet.for_settings_file(path))
+
+
+def compile_settings(settings: Settings, plugins: PluginSet) -> Compiled:
+    """Compiles settings that are loaded already.
+
+    Raises:
+        SettingsError: As `compile_pipeline`.
+    """
+    problems: list[Problem] = []
+    configured: dict[str, Configured] = {}
+    facts: dict[str, NodeFacts] = {}
+    files: dict[str, str] = {}
+    for kind, node in _plugin_nodes(settings):
+        try:
+            configured[node.name] = plugins.configure(kind, node.plugin, node.options)
+            plugin = configured[node.name].create()
+        except OptionsError as error:
+            found = ((("options", *problem.path), problem.message) for problem in error.problems)
+            problems.extend(settings.problem((*node.path, *path), message) for path, message in found)
+            continue
+        except ElspethError as error:
+            problems.append(settings.problem((*node.path, "plugin"), str(error)))
+            continue
+        facts[node.name] = node_facts(plugin)
+        if isinstance(plugin, FileSink):
+            other = files.setdefault(os.path.normpath(plugin.path), node.name)
+            if other != node.name:
+                message = f"the sink '{other}' writes the same file, {plugin.path}"
+                problems.append(settings.problem((*node.path, "options", "path"), message))
+    problems.extend(graph_problems(settings, facts))
+    if problems:
+        raise SettingsError(problems)
+    return Compiled(settings, plugins, compile_graph(settings, facts), configured)
+
+
+def _plugin_nodes(settings: Settings) -> Iterator[tuple[PluginKind, PluginNode]]:
+    yield PluginKind.SOURCE, settings.source
+    for transform in settings.transforms:
+        yield PluginKind.TRANSFORM, transform
+    for sink in settings.sinks.values():
+        yield PluginKind.SINK, sink
