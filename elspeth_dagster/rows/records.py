@@ -14,10 +14,15 @@ _PREFIX = "c:"
 
 
 class Form(Enum):
-    """How the records of a source are kept."""
+    """How the records of a source are kept.
+
+    CELLS: text cells under a header. JSON: the JSON text as received, in which `$elspeth` is a key like any
+    other. VALUES: text that `rows.values.encode_value` made of values that a plugin handed over.
+    """
 
     CELLS = "cells"
     JSON = "json"
+    VALUES = "values"
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +30,13 @@ class Records:
     """Contiguous records of a source, before any validation.
 
     Attributes:
-        form: CELLS for text cells under a header, JSON for one JSON value per record.
+        form: How they are kept.
         first: Index of the first record in its source, from 0.
         lines: Physical line on which each record ended (int64), null where there is none.
         arrived_us: Arrival time of each record in microseconds of the run's own clock (int64).
         cells: CELLS only: text per header column, under final field names in header order; null in every
             column exactly where the record could not be cut.
-        raw: JSON: the JSON text of each record (binary). CELLS: the bytes of a record that could not be cut.
+        raw: JSON and VALUES: the text of each record (binary). CELLS: the bytes of a record that could not be cut.
         problems: Why a record could not be cut (string), null where it could.
         problem_records: For those, JSON text of the object that a quarantine sink gets.
         originals: Final field name to original header.

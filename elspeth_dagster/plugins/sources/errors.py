@@ -1,0 +1,32 @@
+"""What can keep a source from being read."""
+
+from elspeth_dagster.errors import ElspethError
+
+
+class SourceError(ElspethError):
+    """The source as a whole can't be read: no file, no permission, no usable header.
+
+    Attributes:
+        place: The file, as the settings name it.
+        what: What is wrong with it.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, place: str, what: str, remedy: str) -> None:
+        self.place = place
+        self.what = what
+        self.remedy = remedy
+        super().__init__(f"{place}: {what}. {remedy}")
+
+
+class SourceChangedError(SourceError):
+    """What was read before a run stopped is no longer what the file begins with."""
+
+    def __init__(self, place: str, offset: int, what: str) -> None:
+        self.offset = offset
+        super().__init__(
+            place,
+            f"the first {offset} bytes, which this run has read already, have changed ({what})",
+            "Put the file back as it was and resume, or resume with --restart-source, which drops what was "
+            "read so far and reads the file from its start",
+        )
