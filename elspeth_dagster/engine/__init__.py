@@ -1,0 +1,1 @@
+"""The engine: loads, sweeps, plans and publishes. Knows no Dagster."""

@@ -1,0 +1,47 @@
+# Everything runs from a virtual environment in .venv, made on first use and again when a dependency changes.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+export DAGSTER_HOME ?= $(CURDIR)/.dagster
+
+.PHONY: setup demo test lint dev bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo   set up, run the example pipelines through Dagster, show what came out"
+	@echo "make dev    open the Dagster UI on http://localhost:3000"
+	@echo "make test   set up and run the tests"
+	@echo "make lint   formatting, lint, types, import rules"
+	@echo "make bench  every benchmark, short"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (found: $$($(PYTHON) --version)); try: make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing into .venv (a minute or two the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@touch $(STAMP)
+
+demo: setup
+	@$(BIN)/python scripts/demo.py
+
+test: setup
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+
+lint: setup
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+dev: setup
+	@mkdir -p "$$DAGSTER_HOME" && test -e "$$DAGSTER_HOME/dagster.yaml" || cp dagster.yaml "$$DAGSTER_HOME/"
+	@$(BIN)/dagster dev -w workspace.yaml
+
+bench: setup
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" 20000; done
+
+clean:
+	rm -rf .venv .dagster landscape output

@@ -1,0 +1,5 @@
+"""The `elspeth` command."""
+
+from elspeth_dagster.cli.commands import main
+
+__all__ = ["main"]

@@ -1,0 +1,245 @@
+"""The `elspeth` command: for people and scripts, in the words of the glossary."""
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from elspeth_dagster import __version__
+from elspeth_dagster.errors import ElspethError
+from elspeth_dagster.settings import SettingsError
+
+COMPLETED, FAILED, BAD_SETTINGS, INTERRUPTED = 0, 1, 2, 3
+_EXIT_BY_STATUS = {"completed": COMPLETED, "failed": FAILED, "interrupted": INTERRUPTED}
+
+_landscape_option = click.option(
+    "--landscape", "landscape", default="", metavar="DIR_OR_URL",
+    help="Where runs are recorded. Default: ELSPETH_LANDSCAPE, else landscape/ under the platform root.",
+)  # fmt: skip
+_json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object on standard output."
+)
+
+
+def _reporting(command: Callable[..., int]) -> Callable[..., None]:
+    """Exit codes and error texts of every command; a user's mistake never shows a traceback."""
+
+    @wraps(command)
+    def reporting(*args: Any, **kwargs: Any) -> None:
+        try:
+            code = command(*args, **kwargs)
+        except SettingsError as error:
+            _complain(error, as_json=kwargs.get("as_json", False))
+            code = BAD_SETTINGS
+        except ElspethError as error:
+            _complain(error, as_json=kwargs.get("as_json", False))
+            code = FAILED
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            code = INTERRUPTED
+        sys.exit(code)
+
+    return reporting
+
+
+def _complain(error: ElspethError, *, as_json: bool) -> None:
+    click.echo(str(error), err=True)
+    for note in getattr(error, "__notes__", ()):
+        click.echo(note, err=True)
+    if as_json:
+        _print_json({"error": {"type": type(error).__name__, "message": str(error)}})
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="elspeth")
+def main() -> None:
+    """Auditable row pipelines on Dagster."""
+
+
+@main.command()
+@click.argument("settings", type=click.Path(path_type=Path))
+@click.option("--limit", type=click.IntRange(min=0), help="Read at most so many records.")
+@click.option("--source-path", help="Read this file in place of the settings' one.")
+@_landscape_option
+@_json_option
+@_reporting
+def run(settings: Path, limit: int | None, source_path: str | None, landscape: str, *, as_json: bool) -> int:
+    """Runs the pipeline of a settings file through its Dagster job."""
+    from elspeth_dagster.plugins.compile import compile_pipeline  # noqa: PLC0415 - keeps `--help` fast
+
+    compiled = compile_pipeline(settings.resolve())
+    for warning in compiled.settings.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    from elspeth_dagster.orchestration import execute, platform  # noqa: PLC0415 - bad settings need no Dagster
+
+    location = _prepare(landscape)
+    platform.prepare_dagster_home()
+    with _live(location, compiled.graph.pipeline) as level:
+        launched = execute.run_pipeline(
+            compiled, location, limit=limit, source_path=source_path, log_level=level
+        )
+    return _report(launched, location, as_json=as_json)
+
+
+@main.command()
+@click.argument("run_id", metavar="RUN")
+@_landscape_option
+@_json_option
+@_reporting
+def resume(run_id: str, landscape: str, *, as_json: bool) -> int:
+    """Continues a run that failed, or whose process is gone, where it stopped."""
+    from elspeth_dagster.landscape import reads  # noqa: PLC0415 - keeps `--help` fast
+    from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415
+    from elspeth_dagster.landscape.model import RunStatus  # noqa: PLC0415
+    from elspeth_dagster.orchestration import execute, platform  # noqa: PLC0415
+
+    location = _prepare(landscape)
+    with Landscape.open(location, create=False) as opened:
+        known = reads.run(opened, run_id)
+    if known.status is RunStatus.COMPLETED:
+        click.echo(f"run {run_id} is completed already; nothing was changed", err=True)
+        return _report(execute.Launched(run_id, ""), location, as_json=as_json)
+    platform.prepare_dagster_home()
+    with _live(location, known.pipeline) as level:
+        launched = execute.resume_run(known, location, log_level=level)
+    return _report(launched, location, as_json=as_json)
+
+
+def _prepare(landscape: str) -> Any:
+    """The landscape's location, made known to every process that this one starts."""
+    import os  # noqa: PLC0415
+
+    from elspeth_dagster.orchestration.platform import landscape_location  # noqa: PLC0415
+
+    location = landscape_location(landscape)
+    if landscape:
+        os.environ["ELSPETH_LANDSCAPE"] = (
+            str(Path(landscape).resolve()) if "://" not in landscape else landscape
+        )
+    return location
+
+
+def _live(location: Any, pipeline: str) -> Any:
+    """Live progress on a terminal, plain lines elsewhere; gives the console's log level."""
+    if not sys.stderr.isatty():
+        return nullcontext("INFO")
+    from elspeth_dagster.cli.live import live_progress  # noqa: PLC0415
+
+    return live_progress(location, pipeline)
+
+
+def _report(launched: Any, location: Any, *, as_json: bool) -> int:
+    """Prints how a run stands, from the catalogue alone."""
+    from elspeth_dagster.cli import show, summary  # noqa: PLC0415
+    from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415
+
+    if launched.run_id is None:
+        problem = launched.problem or "Dagster could not start the run"
+        click.echo(problem, err=True)
+        if as_json:
+            _print_json({"error": {"type": "LaunchError", "message": problem}})
+        return FAILED
+    with Landscape.open(location, create=False) as opened:
+        facts = summary.of_run(opened, launched.run_id)
+    if as_json:
+        _print_json(facts)
+    else:
+        show.run(facts, launched.problem)
+    if as_json and launched.problem:
+        click.echo(launched.problem, err=True)
+    if launched.problem and facts["status"] == "completed":
+        return FAILED
+    return _EXIT_BY_STATUS.get(facts["status"], FAILED)
+
+
+@main.command()
+@click.argument("settings", type=click.Path(path_type=Path))
+@click.option("--mermaid", is_flag=True, help="Draw the graph for Mermaid.")
+@_json_option
+@_reporting
+def validate(settings: Path, *, mermaid: bool, as_json: bool) -> int:
+    """Checks everything that can be known before reading a row, and draws the graph."""
+    from elspeth_dagster.graph import draw_mermaid, draw_text  # noqa: PLC0415
+    from elspeth_dagster.plugins.compile import compile_pipeline  # noqa: PLC0415
+
+    compiled = compile_pipeline(settings.resolve())
+    drawn = draw_mermaid(compiled.graph) if mermaid else draw_text(compiled.graph)
+    if as_json:
+        warnings = list(compiled.settings.warnings)
+        _print_json(
+            {"ok": True, "pipeline": compiled.graph.pipeline, "warnings": warnings,
+             "graph": drawn, "mermaid": draw_mermaid(compiled.graph)}
+        )  # fmt: skip
+        return COMPLETED
+    for warning in compiled.settings.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(drawn)
+    return COMPLETED
+
+
+@main.command()
+@click.option("--pipeline", help="Only runs of this pipeline.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
+@_landscape_option
+@_json_option
+@_reporting
+def runs(pipeline: str | None, limit: int, landscape: str, *, as_json: bool) -> int:
+    """Lists runs, newest first, with status, counts and age."""
+    from elspeth_dagster.cli import show, summary  # noqa: PLC0415
+    from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415
+
+    with Landscape.open(_prepare(landscape), create=False) as opened:
+        found = summary.of_runs(opened, limit=limit, pipeline=pipeline)
+    if as_json:
+        _print_json({"runs": found})
+    else:
+        show.runs(found, now=datetime.now(UTC))
+    return COMPLETED
+
+
+@main.command()
+@click.argument("query")
+@_landscape_option
+@_json_option
+@_reporting
+def sql(query: str, landscape: str, *, as_json: bool) -> int:
+    """Answers one SELECT over the landscape, read-only."""
+    from elspeth_dagster.cli import show  # noqa: PLC0415
+    from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415
+    from elspeth_dagster.landscape.query import query as ask  # noqa: PLC0415
+
+    with Landscape.open(_prepare(landscape), create=False) as opened:
+        answer = ask(opened, query)
+    rows = answer.to_pylist()
+    if as_json:
+        _print_json({"columns": answer.column_names, "rows": rows})
+    else:
+        show.table(answer.column_names, [list(row.values()) for row in rows])
+    return COMPLETED
+
+
+@main.command()
+@click.argument("settings", required=False, type=click.Path(path_type=Path))
+@_json_option
+@_reporting
+def plugins(settings: Path | None, *, as_json: bool) -> int:
+    """Lists what can stand behind `plugin:`, with options; SETTINGS adds the `plugins/` folder beside it."""
+    from elspeth_dagster.cli import show  # noqa: PLC0415
+    from elspeth_dagster.plugins.registry import PluginSet  # noqa: PLC0415
+
+    described = PluginSet.for_settings_file((settings or Path("settings.yaml")).resolve()).describe()
+    if as_json:
+        _print_json({"plugins": described})
+    else:
+        show.plugins(described)
+    return COMPLETED

@@ -1,0 +1,101 @@
+"""What the commands print for people."""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+_COLOURS = {"completed": "green", "failed": "red", "interrupted": "yellow", "running": "cyan"}
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 200
+    return console
+
+
+def run(facts: dict[str, Any], problem: str | None) -> None:
+    """One run, with what to do next when it did not complete."""
+    console = _console()
+    colour = _COLOURS.get(facts["status"], "white")
+    console.print(
+        f"[bold]{escape(facts['pipeline'])}[/bold] run {facts['run_id']} "
+        f"[{colour}]{facts['status']}[/{colour}] in {facts['seconds']} s"
+    )
+    console.print(
+        f"  rows in {facts['rows_in']:,} · succeeded {facts['succeeded']:,} · failed {facts['failed']:,} "
+        f"· quarantined {facts['quarantined']:,}"
+    )
+    for name, sink in facts["sinks"].items():
+        console.print(f"  {escape(name)}: {sink['rows']:,} rows in {escape(sink['uri'])}", soft_wrap=True)
+    if facts["status"] != "completed":
+        error = facts.get("error")
+        text = problem or (error["message"] if error else "")
+        if text:
+            click.echo(text, err=True)
+        console.print(f"  continue it with: elspeth resume {facts['run_id']}")
+
+
+def runs(found: Sequence[dict[str, Any]], *, now: datetime) -> None:
+    """Runs as a table, with the error under each one that failed."""
+    if not found:
+        click.echo("no runs yet; start one with: elspeth run SETTINGS")
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("run", "pipeline", "status", "age"):
+        table.add_column(title, no_wrap=True)
+    for title in ("rows in", "succeeded", "failed", "quarantined"):
+        table.add_column(title, justify="right")
+    table.add_column("error", overflow="fold")
+    for facts in found:
+        status = facts["status"]
+        numbers = [f"{facts[key]:,}" for key in ("rows_in", "succeeded", "failed", "quarantined")]
+        error = facts.get("error")
+        table.add_row(
+            facts["run_id"],
+            escape(facts["pipeline"]),
+            f"[{_COLOURS.get(status, 'white')}]{status}",
+            _age(facts["started_at"], now),
+            *numbers,
+            escape(error["message"]) if error else "",
+        )
+    _console().print(table)
+
+
+def _age(started_at: str, now: datetime) -> str:
+    seconds = max(0, math.floor((now - datetime.fromisoformat(started_at)).total_seconds()))
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """The answer to a query."""
+    shown = Table(box=None, pad_edge=False)
+    for name in columns:
+        shown.add_column(escape(name), overflow="fold")
+    for row in rows:
+        shown.add_row(*("" if value is None else escape(str(value)) for value in row))
+    _console().print(shown)
+
+
+def plugins(described: Sequence[dict[str, Any]]) -> None:
+    """Plugins with their options."""
+    console = _console()
+    for plugin in described:
+        console.print(f"[bold]{plugin['kind']} {escape(plugin['name'])}[/bold]  {escape(plugin['summary'])}")
+        if plugin["origin"] != "built-in":
+            console.print(f"    from {escape(plugin['origin'])}", soft_wrap=True)
+        for option in plugin["options"]:
+            default = "required" if option["required"] else f"default {option['default']!r}"
+            console.print(
+                f"    {escape(option['name'])}: {escape(option['type'])}, {escape(default)}"
+                f"  {escape(option['description'] or '')}"
+            )

@@ -1,0 +1,54 @@
+"""What can stop a run, each error built from its culprits."""
+
+from elspeth_dagster.errors import ElspethError
+from elspeth_dagster.plugins.base import PluginError
+
+
+class RowFailureError(ElspethError):
+    """A plugin raised while it worked on rows: the run stops at this chunk; what was committed stays.
+
+    Attributes:
+        node: The node whose plugin raised.
+        row: Index of the row, or `None` when the plugin was given many rows at once.
+        rows: First and last row of the slice that it was given.
+        exception: `TypeName: message` of what it raised.
+    """
+
+    def __init__(
+        self, pipeline: str, node: str, row: int | None, rows: tuple[int, int], error: PluginError
+    ) -> None:
+        self.pipeline = pipeline
+        self.node = node
+        self.row = row
+        self.rows = rows
+        self.exception = str(error)
+        self.retryable = error.retryable
+        place = f"row {row}" if row is not None else f"rows {rows[0]} to {rows[1]}"
+        super().__init__(
+            f"pipeline {pipeline!r}, node {node!r}, {place}: the plugin raised {self.exception}. "
+            "Nothing was published; committed chunks are kept. Mend the plugin, then resume the run."
+        )
+
+
+class IncompleteError(ElspethError):
+    """Work of an earlier phase is missing, whatever Dagster believes."""
+
+    def __init__(self, pipeline: str, run_id: str, missing: str) -> None:
+        self.pipeline = pipeline
+        super().__init__(
+            f"pipeline {pipeline!r}, run {run_id}: {missing}. Nothing was published; resume the run."
+        )
+
+
+class SourceFailureError(ElspethError):
+    """A source plugin raised something that is not an error of this package."""
+
+    def __init__(self, pipeline: str, record: int, error: BaseException) -> None:
+        self.pipeline = pipeline
+        self.node = "source"
+        self.row = record
+        self.exception = f"{type(error).__name__}: {error}"
+        super().__init__(
+            f"pipeline {pipeline!r}, node 'source', behind record {record}: the plugin raised "
+            f"{self.exception}. The chunks read so far are kept. Mend the cause, then resume the run."
+        )

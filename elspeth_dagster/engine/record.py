@@ -1,0 +1,156 @@
+"""What a sweep records: the rows of the `tokens`, `versions`, `states` and `errors` segments.
+
+Whole groups of tokens share everything but their id, so a group is added at a time, and constant columns
+cost next to nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from elspeth_dagster.rows.tokens import row_indices
+
+_DICTIONARY = pa.dictionary(pa.int32(), pa.string())
+
+TOKENS = pa.schema(
+    {
+        "token": pa.binary(),
+        "row": pa.int64(),
+        "parents": pa.list_(pa.binary()),
+        "created_by": _DICTIONARY,
+        "branch": _DICTIONARY,
+        "destination": _DICTIONARY,
+        "outcome": _DICTIONARY,
+        "ended_at": _DICTIONARY,
+    }
+)
+VERSIONS = pa.schema({"token": pa.binary(), "version": pa.int16(), "hash": pa.binary(32)})
+STATES = pa.schema(
+    {
+        "token": pa.binary(),
+        "node": _DICTIONARY,
+        "try": pa.int16(),
+        "status": _DICTIONARY,
+        "input_version": pa.int16(),
+        "output_version": pa.int16(),
+        "label": _DICTIONARY,
+        "to": _DICTIONARY,
+        "mode": _DICTIONARY,
+        "reads": pa.string(),
+        "outcome": _DICTIONARY,
+    }
+)
+ERRORS = pa.schema(
+    {"token": pa.binary(), "row": pa.int64(), "node": _DICTIONARY, "kind": _DICTIONARY, "reason": pa.string()}
+)
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """How some tokens leave a node.
+
+    Attributes:
+        status: `completed` or `failed`.
+        label: Of the edge taken, `None` when none is.
+        to: The node that the edge leads to.
+        mode: `move`, `copy` or `divert`.
+        outcome: How the tokens end, when they end here.
+    """
+
+    status: str
+    label: str | None = None
+    to: str | None = None
+    mode: str | None = None
+    outcome: str | None = None
+
+
+@dataclass
+class SweepRecord:
+    """Collects the record of one sweep."""
+
+    _tokens: list[pa.Table] = field(default_factory=list)
+    _versions: list[pa.Table] = field(default_factory=list)
+    _states: list[pa.Table] = field(default_factory=list)
+    _errors: list[pa.Table] = field(default_factory=list)
+
+    def ended(
+        self, tokens: pa.Array, *, created_by: str, destination: str | None, outcome: str, at: str
+    ) -> None:
+        """Tokens that reached their end: at node `at`, or on the way to the sink `destination`."""
+        constants = {
+            "parents": None, "created_by": created_by, "branch": None, "destination": destination,
+            "outcome": outcome, "ended_at": at,
+        }  # fmt: skip
+        self._tokens.append(_group(TOKENS, {"token": tokens, "row": row_indices(tokens)}, constants))
+
+    def version(self, tokens: pa.Array, version: int, hashes: pa.Array) -> None:
+        """A new version of some tokens' rows."""
+        self._versions.append(_group(VERSIONS, {"token": tokens, "hash": hashes}, {"version": version}))
+
+    def state(
+        self,
+        tokens: pa.Array,
+        node: str,
+        leaving: Leaving,
+        *,
+        versions: tuple[int | None, int | None],
+        reads: pa.Array | None = None,
+    ) -> None:
+        """Tokens that went through a node and left it the same way; `versions` are in and out."""
+        constants = {
+            "node": node, "try": 1, "status": leaving.status, "input_version": versions[0],
+            "output_version": versions[1], "label": leaving.label, "to": leaving.to, "mode": leaving.mode,
+            "outcome": leaving.outcome,
+        }  # fmt: skip
+        columns = {"token": tokens}
+        if reads is None:
+            constants["reads"] = None
+        else:
+            columns["reads"] = reads
+        self._states.append(_group(STATES, columns, constants))
+
+    def errors(self, tokens: pa.Array, node: str, kind: str, reasons: Sequence[Mapping[str, Any]]) -> None:
+        """One reason for each of some tokens."""
+        texts = pa.array([orjson.dumps(reason, default=str).decode() for reason in reasons], pa.string())
+        columns = {"token": tokens, "row": row_indices(tokens), "reason": texts}
+        self._errors.append(_group(ERRORS, columns, {"node": node, "kind": kind}))
+
+    def tables(self) -> dict[str, pa.Table]:
+        """The segments' tables, `tokens` in token order."""
+        tokens = _concat(TOKENS, self._tokens)
+        return {
+            "tokens": tokens.take(pc.sort_indices(tokens["token"])) if len(self._tokens) > 1 else tokens,
+            "versions": _concat(VERSIONS, self._versions),
+            "states": _concat(STATES, self._states),
+            "errors": _concat(ERRORS, self._errors),
+        }
+
+
+def _concat(schema: pa.Schema, groups: list[pa.Table]) -> pa.Table:
+    return pa.concat_tables(groups).unify_dictionaries() if groups else schema.empty_table()
+
+
+def _group(schema: pa.Schema, columns: Mapping[str, pa.Array], constants: Mapping[str, Any]) -> pa.Table:
+    """A table of a schema in which the columns not given are constant."""
+    length = len(next(iter(columns.values())))
+    arrays = [
+        columns[column.name].cast(column.type)
+        if column.name in columns
+        else constant(constants[column.name], column.type, length)
+        for column in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def constant(value: Any, kind: pa.DataType, length: int) -> pa.Array:
+    """An array of one value repeated; a dictionary type is given one entry."""
+    if value is None:
+        return pa.nulls(length, kind)
+    if pa.types.is_dictionary(kind):
+        codes = pa.repeat(pa.scalar(0, kind.index_type), length)
+        return pa.DictionaryArray.from_arrays(codes, pa.array([value], kind.value_type))
+    return pa.repeat(pa.scalar(value, kind), length)

@@ -1,0 +1,32 @@
+"""SINK: publishes one sink of a run, from what every stage left for it."""
+
+from elspeth_dagster.engine.publish import Publication, publish_sink
+from elspeth_dagster.engine.refusals import Failure
+from elspeth_dagster.engine.work import Work
+from elspeth_dagster.graph import EdgeMode
+from elspeth_dagster.landscape.commits import ArtifactFacts
+from elspeth_dagster.plugins.base import Sink
+
+
+def publish_sink_of(work: Work, sink: str) -> ArtifactFacts:
+    """Publishes a sink, once; done already, only its artifact is given.
+
+    Raises:
+        ElspethError: As `publish_sink`.
+    """
+    graph = work.compiled.graph
+    failure_name = work.compiled.settings.sinks[sink].on_write_failure
+    failure_sink = _plugin(work, failure_name) if failure_name in graph.sinks else None
+    publication = Publication(
+        sink,
+        _plugin(work, sink),
+        takes_any=any(edge.mode is EdgeMode.DIVERT for edge in graph.in_edges(sink)),
+        failure=Failure(failure_name, failure_sink),
+    )
+    return publish_sink(work.landscape, work.attempt, publication, work.context(sink))
+
+
+def _plugin(work: Work, name: str) -> Sink:
+    plugin = work.compiled.create(name)
+    assert isinstance(plugin, Sink)
+    return plugin

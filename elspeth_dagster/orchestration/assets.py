@@ -1,0 +1,179 @@
+"""A pipeline as Dagster sees it: one graph-backed multi-asset and one job."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from elspeth_dagster import __version__
+from elspeth_dagster.landscape.digest import json_digest
+from elspeth_dagster.orchestration.names import graph_name, safe_name
+from elspeth_dagster.orchestration.ops import (
+    BALANCE_CHECK,
+    SOURCE_OUTPUT,
+    PipelineOps,
+    launch_schema,
+    sink_output,
+)
+from elspeth_dagster.plugins.compile import Compiled
+
+_UPSTREAM = "source_file"
+
+
+@dataclass(frozen=True)
+class PipelineAssets:
+    """The Dagster definitions of one pipeline."""
+
+    assets: dg.AssetsDefinition
+    job: Any
+
+
+def source_key(pipeline: str) -> dg.AssetKey:
+    """Asset key of a pipeline's source."""
+    return dg.AssetKey([pipeline, "source"])
+
+
+def sink_key(pipeline: str, sink: str) -> dg.AssetKey:
+    """Asset key of a pipeline's sink."""
+    return dg.AssetKey([pipeline, sink])
+
+
+def build_pipeline(compiled: Compiled, upstream: dg.AssetKey | None) -> PipelineAssets:
+    """Makes a pipeline's assets and its job.
+
+    Args:
+        compiled: The pipeline.
+        upstream: What the source reads: an external asset, or another pipeline's sink.
+    """
+    pipeline = compiled.graph.pipeline
+    settings = compiled.settings.dagster
+    check = dg.AssetCheckSpec(BALANCE_CHECK, asset=source_key(pipeline), description=_BALANCE)
+    ops = PipelineOps(compiled, check.get_python_identifier())
+    keys = {SOURCE_OUTPUT: source_key(pipeline)}
+    keys |= {sink_output(sink): sink_key(pipeline, sink) for sink in compiled.graph.sinks}
+    kinds = {SOURCE_OUTPUT: compiled.settings.source.plugin}
+    kinds |= {sink_output(sink): compiled.graph.nodes[sink].plugin or "" for sink in compiled.graph.sinks}
+    version = code_version(compiled)
+    assets = dg.AssetsDefinition.from_graph(
+        _graph(ops, with_upstream=upstream is not None),
+        keys_by_input_name={_UPSTREAM: upstream} if upstream else {},
+        keys_by_output_name=keys,
+        internal_asset_deps=_dependencies(compiled, upstream),
+        group_name=safe_name(settings.group or pipeline),
+        check_specs=[check],
+        descriptions_by_output_name=_descriptions(compiled),
+        tags_by_output_name={
+            output: {f"dagster/kind/{safe_name(kind)}": "", **dict(settings.tags)}
+            for output, kind in kinds.items()
+        },
+        owners_by_output_name={output: list(settings.owners) for output in keys},
+        code_versions_by_output_name=dict.fromkeys(keys, version),
+    )
+    return PipelineAssets(assets, _job(compiled, assets))
+
+
+_BALANCE = "Every token that came into a node left it or ended there, and every token ended once."
+
+
+def _graph(ops: PipelineOps, *, with_upstream: bool) -> dg.GraphDefinition:
+    """The op graph: see the table of phases in the architecture."""
+    graph = ops.compiled.graph
+    name = graph_name(graph.pipeline)
+    outs = {SOURCE_OUTPUT: dg.GraphOut(), ops.balance_output: dg.GraphOut()}
+    outs |= {sink_output(sink): dg.GraphOut() for sink in graph.sinks}
+
+    def compose(begin: Any) -> dict[str, Any]:
+        opened = ops.open_run()(**({"after": begin} if begin is not None else {}))
+        compiled = ops.compile_graph()(after=opened)
+        loaded = ops.load_source()(after=compiled)
+        shards = ops.compiled.settings.dagster.shards
+        processed = [ops.process(0, shard, shards)(after=loaded) for shard in range(shards)]
+        checked = ops.check_run()(after=processed)
+        published: dict[str, Any] = {}
+        for sink in graph.sinks:
+            feeding = [published[edge.source] for edge in graph.in_edges(sink) if edge.source in published]
+            published[sink] = ops.publish(sink)(after=[checked, *feeding])
+        sealed = ops.seal_run(source_key(graph.pipeline))(after=list(published.values()))
+        results = {SOURCE_OUTPUT: loaded, ops.balance_output: sealed}
+        return results | {sink_output(sink): output for sink, output in published.items()}
+
+    if with_upstream:
+
+        def run_with_upstream(source_file: Any) -> dict[str, Any]:
+            return compose(source_file)
+
+        ins = {_UPSTREAM: dg.GraphIn()}
+        return dg.graph(name=name, ins=ins, out=outs)(run_with_upstream)
+
+    def run() -> dict[str, Any]:
+        return compose(None)
+
+    return dg.graph(name=name, out=outs)(run)
+
+
+def _dependencies(compiled: Compiled, upstream: dg.AssetKey | None) -> Mapping[str, set[dg.AssetKey]]:
+    """Per output, the assets it is made from: the source for every sink, a sink for its failure sink."""
+    pipeline = compiled.graph.pipeline
+    own_source = source_key(pipeline)
+    dependencies: dict[str, set[dg.AssetKey]] = {SOURCE_OUTPUT: {upstream} if upstream else set()}
+    sinks = set(compiled.graph.sinks)
+    for sink in compiled.graph.sinks:
+        feeding = {edge.source for edge in compiled.graph.in_edges(sink)} & sinks
+        dependencies[sink_output(sink)] = {own_source, *(sink_key(pipeline, feeder) for feeder in feeding)}
+    return dependencies
+
+
+def _descriptions(compiled: Compiled) -> dict[str, str]:
+    graph = compiled.graph
+    described = {SOURCE_OUTPUT: f"Records that pipeline {graph.pipeline} reads, frozen as received."}
+    for sink in graph.sinks:
+        ways = [f"`{edge.source}` ({edge.label})" for edge in graph.in_edges(sink)]
+        described[sink_output(sink)] = f"Rows from {', '.join(ways)}."
+    return described
+
+
+def _job(compiled: Compiled, assets: dg.AssetsDefinition) -> Any:
+    pipeline = compiled.graph.pipeline
+    shards = compiled.settings.dagster.shards
+    tags = {"elspeth/pipeline": pipeline}
+    if compiled.settings.dagster.max_retries:
+        tags["dagster/max_retries"] = str(compiled.settings.dagster.max_retries)
+    return dg.define_asset_job(
+        safe_name(pipeline),
+        selection=dg.AssetSelection.assets(*assets.keys),
+        description=f"Runs pipeline {pipeline} ({compiled.settings.path.name}) as a whole.",
+        config=_launch_config(compiled),
+        tags=tags,
+        executor_def=sharded_executor(shards) if shards > 1 else dg.in_process_executor,
+    )
+
+
+def _launch_config(compiled: Compiled) -> Any:
+    op = f"{graph_name(compiled.graph.pipeline)}"
+
+    def to_ops(choices: dict[str, Any]) -> dict[str, Any]:
+        return {"ops": {op: {"ops": {"open_run": {"config": choices}}}}}
+
+    return dg.ConfigMapping(config_fn=to_ops, config_schema=launch_schema(compiled))
+
+
+def sharded_executor(processes: int) -> dg.ExecutorDefinition:
+    """Dagster's multiprocess executor, forking from a process that has everything loaded."""
+    return dg.multiprocess_executor.configured(
+        {
+            "max_concurrent": processes,
+            "start_method": {"forkserver": {"preload_modules": ["elspeth_dagster.orchestration.preload"]}},
+        },
+        name="multiprocess",
+    )
+
+
+def code_version(compiled: Compiled) -> str:
+    """A short hash over the engine's version, the settings and the plugins' source."""
+    parts = {
+        "engine": __version__,
+        "settings": compiled.settings.stored(),
+        "code": dict(compiled.code_hashes),
+    }
+    return json_digest(parts)[:16]

@@ -1,0 +1,176 @@
+"""Every op's way into the landscape: its attempt, and what becomes of it when the op fails."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterExecutionInterruptedError
+
+from elspeth_dagster import __version__
+from elspeth_dagster.engine.work import Launch, Progress, Work
+from elspeth_dagster.errors import ElspethError
+from elspeth_dagster.landscape import reads
+from elspeth_dagster.landscape.attempts import AttemptRequest, close_attempt, ensure_attempt, log_phase
+from elspeth_dagster.landscape.catalogue import Landscape
+from elspeth_dagster.landscape.digest import json_digest
+from elspeth_dagster.landscape.errors import AttemptRefusedError, FenceLostError
+from elspeth_dagster.landscape.model import Attempt, AttemptStatus, Phase, PhaseStatus
+from elspeth_dagster.orchestration.names import RESUME_TAG, RUN_ID_TAG, graph_name
+from elspeth_dagster.orchestration.platform import platform_root
+from elspeth_dagster.orchestration.resource import LandscapeResource
+from elspeth_dagster.plugins.compile import Compiled
+from elspeth_dagster.settings import settings_differences
+
+_NO_FAULT_OF_THE_RUN = (AttemptRefusedError, FenceLostError)
+
+
+@contextmanager
+def phase_work(
+    context: dg.OpExecutionContext,
+    compiled: Compiled,
+    resource: LandscapeResource,
+    phase: Phase,
+    launch: Launch | None = None,
+) -> Iterator[Work]:
+    """Opens the landscape and this Dagster run's attempt for one op, and records how the op ended.
+
+    Args:
+        context: The op's.
+        compiled: The pipeline.
+        resource: Where the landscape is.
+        phase: The op's phase.
+        launch: Launch choices for a run that begins here; a run that exists keeps its own.
+
+    Raises:
+        dg.Failure: For every error on purpose, with the facts as metadata.
+    """
+    with _as_failure(compiled), resource.opened() as landscape:
+        request = _request(context, compiled, launch or Launch(str(compiled.settings.path)))
+        attempt = ensure_attempt(landscape, request)
+        with _recorded(context, landscape, attempt, phase):
+            yield _work(context, compiled, landscape, attempt)
+
+
+def _work(context: dg.OpExecutionContext, compiled: Compiled, landscape: Landscape, attempt: Attempt) -> Work:
+    dagster_settings = compiled.settings.dagster
+    progress = Progress(context.log.info, dagster_settings.progress_rows, dagster_settings.progress_seconds)
+    run = reads.run(landscape, attempt.run_id)
+    launch = Launch(**run.launch)
+    return Work(landscape, attempt, compiled, launch, platform_root(), progress)
+
+
+def _request(context: dg.OpExecutionContext, compiled: Compiled, launch: Launch) -> AttemptRequest:
+    run = context.run
+    stored = compiled.settings.stored(os.environ)
+    ancestors = _ancestors(context.instance, run)
+    continues = bool(ancestors) and _from_failure(run, compiled.graph.pipeline)
+    return AttemptRequest(
+        pipeline=compiled.graph.pipeline,
+        dagster_run_id=run.run_id,
+        parent_dagster_runs=tuple(parent.run_id for parent in ancestors),
+        continues=continues,
+        run_id=_named_run(run, ancestors, continues=continues),
+        settings=stored,
+        settings_digest=json_digest(stored),
+        launch=asdict(launch),
+        engine_version=__version__,
+        code=compiled.code_hashes,
+        dagster_finished=_finished(context.instance),
+        comparable=settings_differences,
+    )
+
+
+def _ancestors(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[dg.DagsterRun, ...]:
+    """The Dagster runs that this one re-executes, nearest first."""
+    found: list[dg.DagsterRun] = []
+    parent_id = run.parent_run_id
+    while parent_id is not None:
+        parent = instance.get_run_by_id(parent_id)
+        if parent is None:
+            break
+        found.append(parent)
+        parent_id = parent.parent_run_id
+    return tuple(found)
+
+
+def _from_failure(run: dg.DagsterRun, pipeline: str) -> bool:
+    if run.tags.get(RESUME_TAG) == "true":
+        return True
+    steps = run.step_keys_to_execute
+    return steps is not None and f"{graph_name(pipeline)}.open_run" not in steps
+
+
+def _named_run(run: dg.DagsterRun, ancestors: tuple[dg.DagsterRun, ...], *, continues: bool) -> str | None:
+    """The run named by the tag; a tag merely copied by "re-execute all" names none."""
+    named = run.tags.get(RUN_ID_TAG)
+    if ancestors and not continues and ancestors[0].tags.get(RUN_ID_TAG) == named:
+        return None
+    return named
+
+
+def _finished(instance: dg.DagsterInstance) -> Callable[[str], bool]:
+    def finished(dagster_run_id: str) -> bool:
+        run = instance.get_run_by_id(dagster_run_id)
+        return run is not None and run.is_finished
+
+    return finished
+
+
+@contextmanager
+def _recorded(
+    context: dg.OpExecutionContext, landscape: Landscape, attempt: Attempt, phase: Phase
+) -> Iterator[None]:
+    """Logs the phase's start and end, and closes the attempt when the op fails or is interrupted."""
+    node = context.op_handle.name
+    log_phase(landscape, attempt, phase, node, PhaseStatus.STARTED)
+    try:
+        yield
+    except (dg.RetryRequested, *_NO_FAULT_OF_THE_RUN):
+        raise
+    except (KeyboardInterrupt, DagsterExecutionInterruptedError) as error:
+        _close(landscape, attempt, AttemptStatus.INTERRUPTED, error, node)
+        raise
+    except BaseException as error:
+        _close(landscape, attempt, AttemptStatus.FAILED, error, node)
+        raise
+    log_phase(landscape, attempt, phase, node, PhaseStatus.COMPLETED)
+
+
+def _close(
+    landscape: Landscape, attempt: Attempt, status: AttemptStatus, error: BaseException, op: str
+) -> None:
+    """Records the attempt's end; a failure to do so is a note on the error that is on its way."""
+    try:
+        close_attempt(landscape, attempt, status=status, error=error_facts(error, op))
+    except ElspethError as second:
+        error.add_note(f"while recording the end of the attempt: {second}")
+
+
+def error_facts(error: BaseException, op: str) -> dict[str, Any]:
+    """What the record keeps of an error."""
+    facts: dict[str, Any] = {"op": op, "type": type(error).__name__, "message": str(error)}
+    for name in ("node", "row", "exception", "retryable"):
+        value = getattr(error, name, None)
+        if value is not None:
+            facts[name] = value
+    return facts
+
+
+@contextmanager
+def _as_failure(compiled: Compiled) -> Iterator[None]:
+    """Turns an error on purpose into Dagster's failure with metadata; anything else passes as it is."""
+    try:
+        yield
+    except ElspethError as error:
+        metadata: dict[str, Any] = {"pipeline": compiled.graph.pipeline, "error": type(error).__name__}
+        for name in ("node", "row", "exception"):
+            value = getattr(error, name, None)
+            if value is not None:
+                metadata[name] = value
+        notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+        metadata["host"] = socket.gethostname()
+        raise dg.Failure(f"{error}{notes}", metadata=metadata, allow_retries=error.retryable) from error

@@ -1,0 +1,188 @@
+"""A folder of settings files as Dagster definitions."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from elspeth_dagster.errors import ElspethError
+from elspeth_dagster.orchestration.assets import build_pipeline, sink_key
+from elspeth_dagster.orchestration.io_manager import IO_MANAGER_KEY, PublishedArtifacts
+from elspeth_dagster.orchestration.names import NameCollisionError, safe_name
+from elspeth_dagster.orchestration.platform import platform_root
+from elspeth_dagster.orchestration.resource import LandscapeResource
+from elspeth_dagster.plugins.compile import Compiled, compile_pipeline
+
+FOLDER_VARIABLE = "ELSPETH_PIPELINES"
+_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass
+class _Loaded:
+    """What became of the settings files of a folder."""
+
+    pipelines: list[Compiled] = field(default_factory=list)
+    broken: list[tuple[Path, str]] = field(default_factory=list)
+
+
+def build_definitions(folder: str | Path, *, landscape: LandscapeResource | None = None) -> dg.Definitions:
+    """Definitions of every pipeline under a folder.
+
+    A settings file that is broken becomes an asset that says what is wrong with it; the others load.
+
+    Args:
+        folder: Searched for `*.yaml` and `*.yml`, in subfolders too (`plugins/` left out). A relative one
+            is taken from the platform root; `ELSPETH_PIPELINES` replaces it.
+        landscape: Where runs are recorded, when the resource's defaults are not right.
+    """
+    named = os.environ.get(FOLDER_VARIABLE) or folder
+    return build_from(settings_files(platform_root() / named), landscape=landscape)
+
+
+def settings_files(folder: Path) -> list[Path]:
+    """The settings files under a folder: in a folder with a `settings.yaml`, just that one."""
+    found = [path for path in sorted(folder.rglob("*")) if path.suffix in _SUFFIXES and path.is_file()]
+    homes = {path.parent for path in found if path.stem == "settings"}
+    return [
+        path
+        for path in found
+        if not any(part.startswith(".") or part == "plugins" for part in path.relative_to(folder).parts)
+        and (path.stem == "settings" or not homes & {path.parent, *path.parents})
+    ]
+
+
+def build_from(
+    paths: Iterable[Path],
+    *,
+    landscape: LandscapeResource | None = None,
+    loggers: Mapping[str, Any] | None = None,
+) -> dg.Definitions:
+    """Definitions of the pipelines of some settings files."""
+    loaded = _load(paths)
+    targets = _targets(loaded)
+    outside: dict[dg.AssetKey, Path] = {}
+    assets: list[Any] = []
+    jobs = []
+    for compiled in loaded.pipelines:
+        upstream = _upstream(compiled, targets, outside)
+        pipeline = build_pipeline(compiled, upstream)
+        assets.append(pipeline.assets)
+        jobs.append(pipeline.job)
+    assets += [_external(key, path) for key, path in outside.items()]
+    assets += [_broken_asset(path, why) for path, why in loaded.broken]
+    return dg.Definitions(
+        assets=assets,
+        jobs=jobs,
+        resources={"landscape": landscape or LandscapeResource(), IO_MANAGER_KEY: PublishedArtifacts()},
+        executor=dg.in_process_executor,
+        loggers=dict(loggers) if loggers else None,
+    )
+
+
+def _load(paths: Iterable[Path]) -> _Loaded:
+    loaded = _Loaded()
+    names: dict[str, Path] = {}
+    for path in paths:
+        try:
+            compiled = compile_pipeline(path)
+            _require_new_name(compiled, names)
+        except ElspethError as error:
+            loaded.broken.append((path, str(error)))
+            continue
+        loaded.pipelines.append(compiled)
+    return loaded
+
+
+def _require_new_name(compiled: Compiled, names: dict[str, Path]) -> None:
+    name = safe_name(compiled.graph.pipeline)
+    other = names.setdefault(name, compiled.settings.path)
+    if other != compiled.settings.path:
+        raise NameCollisionError("settings files", str(other), str(compiled.settings.path), name)
+
+
+def _targets(loaded: _Loaded) -> dict[Path, dg.AssetKey]:
+    """The files that sinks write; a file that a second sink writes too breaks its pipeline."""
+    targets: dict[Path, dg.AssetKey] = {}
+    kept = []
+    for compiled in loaded.pipelines:
+        own = {path: sink_key(compiled.graph.pipeline, sink) for sink, path in _sink_files(compiled)}
+        clashes = {path: targets[path] for path in own if path in targets}
+        if clashes or len(own) < len(_sink_files(compiled)):
+            loaded.broken.append((compiled.settings.path, _clash(clashes)))
+            continue
+        targets |= own
+        kept.append(compiled)
+    loaded.pipelines[:] = kept
+    return targets
+
+
+def _clash(clashes: Mapping[Path, dg.AssetKey]) -> str:
+    if not clashes:
+        return "two sinks of this pipeline write the same file; give each its own path"
+    listed = "; ".join(f"{path} is written by {key.to_user_string()}" for path, key in clashes.items())
+    return f"two pipelines write the same target: {listed}. Give each sink a path of its own."
+
+
+def _sink_files(compiled: Compiled) -> list[tuple[str, Path]]:
+    return [
+        (sink.name, (platform_root() / str(sink.options["path"])).resolve())
+        for sink in compiled.settings.sinks.values()
+        if isinstance(sink.options.get("path"), str)
+    ]
+
+
+def _upstream(
+    compiled: Compiled, targets: Mapping[Path, dg.AssetKey], outside: dict[dg.AssetKey, Path]
+) -> dg.AssetKey | None:
+    """The asset that a pipeline's source reads: another pipeline's sink, or a file from outside."""
+    named = compiled.settings.source.options.get("path")
+    if not isinstance(named, str):
+        return None
+    path = (platform_root() / named).resolve()
+    sink = targets.get(path)
+    if sink is not None:
+        own = {sink_key(compiled.graph.pipeline, name) for name in compiled.settings.sinks}
+        return None if sink in own else sink
+    key = _file_key(path)
+    outside[key] = path
+    return key
+
+
+def _file_key(path: Path) -> dg.AssetKey:
+    root = platform_root()
+    parts = path.relative_to(root).parts if path.is_relative_to(root) else path.parts[1:]
+    return dg.AssetKey(["files", *parts])
+
+
+def _external(key: dg.AssetKey, path: Path) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        key,
+        description="A file from outside that a pipeline reads.",
+        group_name="files",
+        kinds={"file"},
+        metadata={"dagster/uri": path.as_uri()},
+    )
+
+
+def _broken_asset(path: Path, why: str) -> dg.AssetsDefinition:
+    """An asset that stands for a settings file that does not load, and fails with the reason."""
+    root = platform_root()
+    name = path.parent.name if path.stem == "settings" else path.stem
+    shown = path.relative_to(root) if path.is_relative_to(root) else path
+    key = dg.AssetKey(["broken_settings", *shown.parts])
+
+    @dg.asset(
+        key=key,
+        group_name="broken_settings",
+        description=f"**{name} does not load.**\n\n```\n{why}\n```",
+        metadata={"settings file": str(shown), "error": dg.MetadataValue.md(f"```\n{why}\n```")},
+        kinds={"error"},
+        op_tags={"elspeth/broken": "true"},
+    )
+    def broken() -> None:
+        raise dg.Failure(f"{shown} does not load:\n{why}", allow_retries=False)
+
+    return broken

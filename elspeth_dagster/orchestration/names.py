@@ -1,0 +1,38 @@
+"""Names that Dagster takes."""
+
+import re
+from collections.abc import Iterable
+
+from elspeth_dagster.errors import ElspethError
+
+RUN_ID_TAG = "elspeth/run_id"
+RESUME_TAG = "dagster/is_resume_retry"
+
+
+class NameCollisionError(ElspethError):
+    """Two names that differ in characters that Dagster doesn't take."""
+
+    def __init__(self, what: str, first: str, second: str, safe: str) -> None:
+        super().__init__(
+            f"{what} {first!r} and {second!r} are both {safe!r} for Dagster, which takes letters, digits and "
+            "'_' only; rename one of them"
+        )
+
+
+def safe_name(name: str) -> str:
+    """A name for jobs, ops and groups: every other character becomes `_`."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", name)
+
+
+def require_distinct(what: str, names: Iterable[str]) -> None:
+    """Raises NameCollisionError when two names are the same for Dagster."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(safe_name(name), name)
+        if other != name:
+            raise NameCollisionError(what, other, name, safe_name(name))
+
+
+def graph_name(pipeline: str) -> str:
+    """Name of a pipeline's op graph; a job and its graph must not share one."""
+    return f"{safe_name(pipeline)}__run"

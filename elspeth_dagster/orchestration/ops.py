@@ -1,0 +1,182 @@
+"""The ops of a pipeline: each reads the catalogue, calls one engine function, and reports."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from elspeth_dagster.accounting import Counts
+from elspeth_dagster.engine.compiling import record_graph
+from elspeth_dagster.engine.finish import check_run, require_checked, seal_run
+from elspeth_dagster.engine.load import load_source
+from elspeth_dagster.engine.process import process_shard
+from elspeth_dagster.engine.sinking import publish_sink_of
+from elspeth_dagster.engine.work import Launch
+from elspeth_dagster.landscape import reads
+from elspeth_dagster.landscape.model import Phase
+from elspeth_dagster.orchestration import metadata
+from elspeth_dagster.orchestration.attempt import phase_work
+from elspeth_dagster.orchestration.io_manager import IO_MANAGER_KEY
+from elspeth_dagster.orchestration.names import safe_name
+from elspeth_dagster.orchestration.resource import LandscapeResource
+from elspeth_dagster.plugins.compile import Compiled
+
+BALANCE_CHECK = "balance"
+SOURCE_OUTPUT = "to_source"
+
+
+def sink_output(sink: str) -> str:
+    """Name of the output by which a sink's op materialises its asset."""
+    return f"to_{safe_name(sink)}"
+
+
+@dataclass(frozen=True)
+class PipelineOps:
+    """Makes the op definitions of one pipeline.
+
+    Attributes:
+        compiled: The pipeline.
+        balance_output: Name of the output that carries the balance check.
+    """
+
+    compiled: Compiled
+    balance_output: str
+
+    def _name(self, name: str) -> str:
+        return f"{safe_name(self.compiled.graph.pipeline)}__{name}"
+
+    def _op(self, function: Any, name: str, *, outs: dict[str, dg.Out], config: Any = None) -> Any:
+        described = dg.op(
+            name=self._name(name),
+            description=(function.__doc__ or "").strip(),
+            ins={"after": dg.In(dg.Nothing)},
+            out=outs,
+            config_schema=config,
+        )
+        return described(function).alias(name)
+
+    def open_run(self) -> Any:
+        """The op that begins a run."""
+        compiled = self.compiled
+
+        def open_run(context: dg.OpExecutionContext, landscape: LandscapeResource) -> None:
+            """Opens the landscape, makes the run and its first attempt."""
+            launch = Launch(str(compiled.settings.path), **context.op_config)
+            with phase_work(context, compiled, landscape, Phase.DATABASE, launch) as work:
+                context.log.info(f"run {work.run_id}, attempt {work.attempt.number}, in {landscape.location}")
+                for warning in compiled.settings.warnings:
+                    context.log.warning(warning)
+
+        return self._op(open_run, "open_run", outs=_done(), config=launch_schema(compiled))
+
+    def compile_graph(self) -> Any:
+        """The op that records the graph."""
+        compiled = self.compiled
+
+        def compile_graph(context: dg.OpExecutionContext, landscape: LandscapeResource) -> None:
+            """Records the run's nodes, edges, schemas and settings."""
+            with phase_work(context, compiled, landscape, Phase.GRAPH) as work:
+                record_graph(work)
+
+        return self._op(compile_graph, "compile_graph", outs=_done())
+
+    def load_source(self) -> Any:
+        """The op that reads the outside world."""
+        compiled = self.compiled
+
+        def load(context: dg.OpExecutionContext, landscape: LandscapeResource) -> Iterator[Any]:
+            """Reads the source once and freezes it into chunks."""
+            with phase_work(context, compiled, landscape, Phase.SOURCE) as work:
+                marker = load_source(work)
+                chunks = reads.chunks(work.landscape, work.run_id, 0)
+                facts = metadata.of_source(work, marker, chunks)
+            version = dg.DataVersion(metadata.source_version(chunks))
+            yield dg.Output(None, SOURCE_OUTPUT, metadata=facts, data_version=version)
+
+        outs = {SOURCE_OUTPUT: dg.Out(dg.Nothing, io_manager_key=IO_MANAGER_KEY)}
+        return self._op(load, "load_source", outs=outs)
+
+    def process(self, stage: int, shard: int, shards: int) -> Any:
+        """The op that sweeps one shard's chunks of a stage."""
+        compiled = self.compiled
+
+        def process(context: dg.OpExecutionContext, landscape: LandscapeResource) -> None:
+            """Sweeps chunks and commits them one by one."""
+            with phase_work(context, compiled, landscape, Phase.PROCESS) as work:
+                swept = process_shard(work, stage=stage, shard=shard, shards=shards)
+                context.log.info(f"swept {swept} chunks")
+
+        return self._op(process, f"process_{stage}_{shard}", outs=_done())
+
+    def check_run(self) -> Any:
+        """The op that nothing passes unless the accounts balance."""
+        compiled = self.compiled
+
+        def check(context: dg.OpExecutionContext, landscape: LandscapeResource) -> None:
+            """Balances every node before the sinks: the gate before anything leaves."""
+            with phase_work(context, compiled, landscape, Phase.PROCESS) as work:
+                counts = check_run(work)
+                context.log.info(f"accounts balance: {counts.rows_in:,} records read")
+
+        return self._op(check, "check_run", outs=_done())
+
+    def publish(self, sink: str) -> Any:
+        """The op that makes one sink's output durable."""
+        compiled = self.compiled
+        output = sink_output(sink)
+
+        def publish_op(context: dg.OpExecutionContext, landscape: LandscapeResource) -> Iterator[Any]:
+            """Makes the sink's output durable from committed parts."""
+            with phase_work(context, compiled, landscape, Phase.SINK) as work:
+                require_checked(work)
+                artifact = publish_sink_of(work, sink)
+                facts = metadata.of_sink(work, sink, artifact)
+            yield dg.Output(None, output, metadata=facts, data_version=dg.DataVersion(artifact.sha256))
+
+        outs = {output: dg.Out(dg.Nothing, io_manager_key=IO_MANAGER_KEY)}
+        return self._op(publish_op, f"publish_{safe_name(sink)}", outs=outs)
+
+    def seal_run(self, source_key: dg.AssetKey) -> Any:
+        """The op that completes the run."""
+        compiled = self.compiled
+
+        def seal(context: dg.OpExecutionContext, landscape: LandscapeResource) -> Iterator[Any]:
+            """Balances the whole run and completes it."""
+            with phase_work(context, compiled, landscape, Phase.DONE) as work:
+                counts = seal_run(work)
+                facts = metadata.of_counts(counts)
+                run_id = work.run_id
+            context.log.info(_summary(compiled.graph.pipeline, run_id, counts))
+            observed = facts | {"elspeth/run_id": run_id}
+            context.log_event(dg.AssetObservation(source_key, metadata=observed))
+            yield dg.AssetCheckResult(
+                check_name=BALANCE_CHECK, asset_key=source_key, passed=True, metadata=observed,
+                description="in + created = out + ended at every node; created = ended for the run",
+            )  # fmt: skip
+
+        return self._op(seal, "seal_run", outs={self.balance_output: dg.Out(dg.Nothing)})
+
+
+def _summary(pipeline: str, run_id: str, counts: Counts) -> str:
+    return (
+        f"{pipeline}, run {run_id}: {counts.rows_in:,} rows in, {counts.succeeded:,} succeeded, "
+        f"{counts.failed:,} failed, {counts.quarantined:,} quarantined"
+    )
+
+
+def _done() -> dict[str, dg.Out]:
+    return {"done": dg.Out(dg.Nothing)}
+
+
+def launch_schema(compiled: Compiled) -> dict[str, dg.Field]:
+    """Config that may be given at launch, with its defaults."""
+    path = compiled.settings.source.options.get("path")
+    return {
+        "limit": dg.Field(
+            dg.Noneable(int), default_value=None, description="Read at most so many records; null for all."
+        ),
+        "source_path": dg.Field(
+            dg.Noneable(str), default_value=path, description="Read this file in place of the settings' one."
+        ),
+    }

@@ -1,0 +1,43 @@
+"""Where the platform lives on this machine: its root, Dagster's home, the landscape."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from elspeth_dagster.landscape.location import Location
+
+_DAGSTER_YAML = "telemetry:\n  enabled: false\nrun_retries:\n  enabled: true\n"
+
+
+def platform_root(environ: Mapping[str, str] = os.environ) -> Path:
+    """`ELSPETH_ROOT`, else the nearest folder upwards with a workspace.yaml, else the working directory."""
+    named = environ.get("ELSPETH_ROOT")
+    if named:
+        return Path(named).expanduser().resolve()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "workspace.yaml").is_file():
+            return folder
+    return here
+
+
+def landscape_location(catalogue: str = "", segments: str = "") -> Location:
+    """The landscape named, else that of `ELSPETH_LANDSCAPE`, else `landscape/` under the platform root."""
+    named = catalogue or os.environ.get("ELSPETH_LANDSCAPE", "")
+    root = platform_root()
+    if not named:
+        return Location.parse(root / "landscape", segments=Path(segments) if segments else None)
+    value: str | Path = named if "://" in named else root / Path(named).expanduser()
+    return Location.parse(value, segments=root / segments if segments else None)
+
+
+def prepare_dagster_home() -> Path:
+    """Sets `DAGSTER_HOME`, by default `.dagster/` under the root; a home made here gets our dagster.yaml."""
+    named = os.environ.get("DAGSTER_HOME")
+    home = Path(named).expanduser().resolve() if named else platform_root() / ".dagster"
+    if not home.exists():
+        home.mkdir(parents=True)
+        own = platform_root() / "dagster.yaml"
+        (home / "dagster.yaml").write_text(own.read_text() if own.is_file() else _DAGSTER_YAML)
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home
