@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
@@ -24,7 +25,7 @@ from elspeth_dagster.landscape.drafts import (
 from elspeth_dagster.landscape.errors import CatalogueLostError, DeterminismError, FenceLostError
 from elspeth_dagster.landscape.model import Attempt, Phase, RunStatus
 from elspeth_dagster.landscape.schema import commits, metadata, parts, runs
-from elspeth_dagster.landscape.segments import WrittenSegment, file_stem, write_segment
+from elspeth_dagster.landscape.segments import WrittenSegment, file_stem, write_segments
 
 __all__ = [
     "ArtifactFacts",
@@ -126,20 +127,17 @@ class _Work:
 
 
 def _write(landscape: Landscape, attempt: Attempt, draft: CommitDraft) -> _Work:
-    """Writes the segments and makes them and the parts durable under their names."""
-    written = []
-    for name, table in draft.tables.items():
-        if isinstance(table, WrittenSegment):
-            written.append(table)
-        elif table.num_rows:
-            path = attempt_file(landscape, attempt, draft.key, name, ".parquet")
-            written.append(write_segment(path, name, table))
-    kept = tuple(segment for segment in written if segment.rows)
-    if kept or draft.parts:
-        storage.fsync_paths([segment.path for segment in kept])
+    """Writes the segments, and makes the names of all files durable."""
+    tables = {
+        name: table for name, table in draft.tables.items() if isinstance(table, pa.Table) and table.num_rows
+    }
+    paths = {name: attempt_file(landscape, attempt, draft.key, name, ".parquet") for name in tables}
+    streamed = [table for table in draft.tables.values() if isinstance(table, WrittenSegment) and table.rows]
+    segments = (*streamed, *write_segments(paths, tables))
+    if segments or draft.parts:
         storage.fsync_folder(attempt_folder(landscape, attempt))
-    content = _content(draft, {segment.table_name: segment.content_sha256 for segment in kept})
-    return _Work(attempt, draft, kept, content)
+    content = _content(draft, {segment.table_name: segment.content_sha256 for segment in segments})
+    return _Work(attempt, draft, segments, content)
 
 
 def _compare(attempt: Attempt, draft: CommitDraft, known: str) -> _Work:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import rfc8785
 
 from elspeth_dagster.accounting import Tally
+from elspeth_dagster.rows.canonical import canonical_text
 
 VOLATILE = frozenset({"arrived_us"})
 """Columns that differ when the same work is done again, and are left out of a content digest."""
@@ -18,27 +18,9 @@ VOLATILE = frozenset({"arrived_us"})
 _PLACES = frozenset({"path", "rendered_path", "commit_id", "run_id", "edge_id"})
 
 
-def canonical_json(value: Any) -> bytes:
-    """RFC 8785 of a JSON value; integers past 2**53 - 1, which it refuses, are tagged texts."""
-    try:
-        return rfc8785.dumps(value)
-    except rfc8785.IntegerDomainError:
-        return rfc8785.dumps(_tagged(value))
-
-
-def _tagged(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _tagged(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_tagged(item) for item in value]
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**53:
-        return {"$elspeth": ["int", str(value)]}
-    return value
-
-
 def json_digest(value: Any) -> str:
-    """SHA-256 (hex) of a value's canonical JSON."""
-    return hashlib.sha256(canonical_json(value)).hexdigest()
+    """SHA-256 (hex) of a value's canonical form."""
+    return hashlib.sha256(canonical_text(value).encode()).hexdigest()
 
 
 class TableHasher:

@@ -6,7 +6,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow.fs import LocalFileSystem
 from sqlalchemy import JSON, Integer, Text, cast, select
@@ -18,6 +17,7 @@ from elspeth_dagster.landscape.views import CATALOGUE_TABLES, MACROS, RECORDS, S
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow.dataset as ds
 
 # What the views stand on is named so.
 _SEGMENTS = "segment "
@@ -164,8 +164,11 @@ def _segment_files(landscape: Landscape, table: str, run_id: str | None) -> list
     return files
 
 
-def _dataset(landscape: Landscape, table: str, files: Iterable[tuple[str, str]]) -> ds.Dataset:
+def _dataset(landscape: Landscape, table: str, files: Iterable[tuple[str, str]]) -> "ds.Dataset":
     """Segments as one table with a column `run_id`, by which whole files are passed over."""
+    # It loads pandas.
+    import pyarrow.dataset as ds  # noqa: PLC0415
+
     folder = landscape.location.segments
     fields = pa.schema({"run_id": pa.string(), **SEGMENT_COLUMNS[table]})
     parquet, system = ds.ParquetFileFormat(), LocalFileSystem()

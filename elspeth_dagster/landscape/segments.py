@@ -2,23 +2,26 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from elspeth_dagster.landscape import storage
-from elspeth_dagster.landscape.digest import TableHasher
+from elspeth_dagster.landscape.digest import TableHasher, table_digest
 from elspeth_dagster.landscape.errors import DamagedRecordError
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_]+")
 # Sorted or nearly sorted, so that what a value shares with the one before it need not be stored.
 _DELTA_BYTES = frozenset({"token"})
 _DELTA_INTS = frozenset({"record", "row", "line", "arrived_us"})
+# Hashes do not compress.
+_RANDOM = frozenset({"hash"})
 # Readers look rows up by these alone; statistics of the other columns would only cost.
 _STATISTICS = ("token", "row", "record")
 
@@ -55,52 +58,54 @@ def file_stem(phase: int, node: str, ordinal: int, name: str) -> str:
 
 
 class SegmentWriter:
-    """Writes one segment slice by slice, in bounded memory. Nothing is durable before its commit."""
+    """Writes one segment slice by slice, in bounded memory, for a commit that is given the result.
+
+    Ends with either `close` or `abort`.
+    """
 
     def __init__(self, path: Path, table_name: str) -> None:
         self._path = path
         self._table_name = table_name
         self._content = TableHasher()
-        self._file = _HashingFile(storage.create_file(path))
-        self._writer: Any = None
-        self._rows = 0
+        self._file = _ParquetFile(path)
 
     def write(self, table: pa.Table) -> None:
         """Adds a slice; all slices have one schema."""
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(
-                pa.PythonFile(self._file, mode="w"), table.schema, **_options(table.schema)
-            )
         self._content.update(table)
-        self._writer.write_table(table)
-        self._rows += table.num_rows
+        self._file.write(table)
 
     def close(self) -> WrittenSegment:
-        """Ends the file and says what it is."""
-        try:
-            if self._writer is not None:
-                self._writer.close()
-        finally:
-            self._file.close()
-        return WrittenSegment(
-            self._table_name,
-            self._path,
-            self._rows,
-            self._file.size_bytes,
-            self._file.sha256.hexdigest(),
-            self._content.hexdigest(),
-        )
+        """Makes the file durable, but for its name, and says what it is."""
+        written = self._file.close()
+        return WrittenSegment(self._table_name, self._path, *written, self._content.hexdigest())
+
+    def abort(self, error: BaseException) -> None:
+        """Lets the file go because of an error that is on its way."""
+        self._file.abort(error)
 
 
-def write_segment(path: Path, table_name: str, table: pa.Table) -> WrittenSegment:
-    """Writes a table as a segment."""
-    writer = SegmentWriter(path, table_name)
+def write_segments(paths: Mapping[str, Path], tables: Mapping[str, pa.Table]) -> list[WrittenSegment]:
+    """Writes tables as segments, durably but for their names, which are the folder's.
+
+    They are written and hashed at the same time, since hardly any of it holds Python up.
+    """
+    with ThreadPoolExecutor(max_workers=max(1, 2 * len(tables))) as pool:
+        written = {name: pool.submit(_write_file, paths[name], table) for name, table in tables.items()}
+        contents = {name: pool.submit(table_digest, table) for name, table in tables.items()}
+    return [
+        WrittenSegment(name, paths[name], *file.result(), contents[name].result())
+        for name, file in written.items()
+    ]
+
+
+def _write_file(path: Path, table: pa.Table) -> tuple[int, int, str]:
+    file = _ParquetFile(path)
     try:
-        writer.write(table)
-    except BaseException:
-        writer.close()
+        file.write(table)
+    except BaseException as error:
+        file.abort(error)
         raise
-    return writer.close()
+    return file.close()
 
 
 def read_verified(path: Path, *, size_bytes: int, sha256: str) -> pa.Buffer:
@@ -128,57 +133,97 @@ def decode_segment(data: pa.Buffer, columns: Sequence[str] | None = None) -> pa.
         return file.read(columns=None if columns is None else list(columns))
 
 
-class _HashingFile:
-    """A binary file that hashes and counts what is written to it."""
+class _ParquetFile:
+    """A Parquet file that is being written and hashed."""
 
-    def __init__(self, file: Any) -> None:
-        self._file = file
+    def __init__(self, path: Path) -> None:
+        self._sink = _HashingFile(storage.create_file(path))
+        self._writer: Any = None
+        self._rows = 0
+
+    def write(self, table: pa.Table) -> None:
+        if self._writer is None:
+            sink = pa.PythonFile(self._sink, mode="w")
+            self._writer = pq.ParquetWriter(sink, table.schema, **_options(table.schema))
+        self._writer.write_table(table)
+        self._rows += table.num_rows
+
+    def close(self) -> tuple[int, int, str]:
+        """Makes the file durable; gives its rows, size and hash."""
+        try:
+            if self._writer is not None:
+                self._writer.close()
+            storage.fsync_file(self._sink.file)
+        except BaseException as error:
+            self.abort(error)
+            raise
+        self._sink.file.close()
+        return self._rows, self._sink.size_bytes, self._sink.sha256.hexdigest()
+
+    def abort(self, error: BaseException) -> None:
+        """Closes the file; what goes wrong in that becomes a note on the error that led here."""
+        if self._writer is not None:
+            # Otherwise the writer would end the file whenever it is collected.
+            self._writer.is_open = False
+        try:
+            self._sink.file.close()
+        except OSError as second:
+            error.add_note(f"while closing the file: {second}")
+
+
+class _HashingFile:
+    """What Arrow needs of a file: it hashes and counts what is written to it."""
+
+    closed = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
         self.sha256 = hashlib.sha256()
         self.size_bytes = 0
 
     def write(self, data: Any) -> int:
         self.sha256.update(data)
         self.size_bytes += len(data)
-        self._file.write(data)
-        return len(data)
+        return self.file.write(data)
 
     def tell(self) -> int:
         return self.size_bytes
 
     def flush(self) -> None:
-        self._file.flush()
+        self.file.flush()
 
     def close(self) -> None:
-        self._file.close()
-
-    def writable(self) -> bool:
-        return True
-
-    @property
-    def closed(self) -> bool:
-        return bool(self._file.closed)
+        """Arrow closes what it was given; the file is closed by its owner, after it was made durable."""
 
 
 def _options(schema: pa.Schema) -> dict[str, Any]:
-    dictionary = [field.name for field in schema if _takes_dictionary(field)]
     encodings = {}
     for field in schema:
-        if field.name in _DELTA_BYTES and (
-            pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type)
-        ):
+        if field.name in _DELTA_BYTES and pa.types.is_binary(field.type):
             encodings[field.name] = "DELTA_BYTE_ARRAY"
         elif field.name in _DELTA_INTS and pa.types.is_integer(field.type):
             encodings[field.name] = "DELTA_BINARY_PACKED"
+    compressed = {
+        leaf: "none" if field.name in _RANDOM else "zstd" for field in schema for leaf in _leaves(field)
+    }
     return {
-        "compression": "zstd",
-        "compression_level": 1,
-        "use_dictionary": dictionary,
+        "compression": compressed,
+        "compression_level": {leaf: 1 for leaf, codec in compressed.items() if codec == "zstd"},
+        "use_dictionary": [field.name for field in schema if _takes_dictionary(field)],
         "column_encoding": encodings or None,
         "write_statistics": [name for name in _STATISTICS if name in schema.names],
-        "write_batch_size": 1024 * 16,
     }
 
 
+def _leaves(field: pa.Field) -> list[str]:
+    """The names that Parquet gives to the columns of a field."""
+    kind, name = field.type, field.name
+    while pa.types.is_list(kind):
+        kind, name = kind.value_type, f"{name}.list.element"
+    return [name]
+
+
 def _takes_dictionary(field: pa.Field) -> bool:
+    # Texts as received are left to zstd: a dictionary of mostly different values takes longer and more space.
     small = pa.types.is_integer(field.type) and field.name not in _DELTA_INTS
-    return bool(pa.types.is_dictionary(field.type) or small or field.name.startswith("c:"))
+    return bool(pa.types.is_dictionary(field.type) or small)
