@@ -146,7 +146,7 @@ nodes = Table(
     Column("kind", Text, nullable=False),
     Column("plugin", Text),
     Column("position", Integer, nullable=False),
-    Column("stage", Integer, nullable=False),
+    Column("stage", Integer, nullable=True),
     Column("options", _JSON, nullable=False),
     Column("schema", _JSON, nullable=False),
     Column("code_hash", Text),

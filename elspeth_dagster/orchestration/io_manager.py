@@ -5,7 +5,6 @@ from typing import Any
 import dagster as dg
 
 from elspeth_dagster.errors import ElspethError
-from elspeth_dagster.plugins.sinks import read_artifact
 
 IO_MANAGER_KEY = "elspeth_io"
 
@@ -25,6 +24,8 @@ class PublishedArtifacts(dg.IOManager):
 
     def load_input(self, context: dg.InputContext) -> Any:
         """Reads the artifact that the latest materialisation names."""
+        from elspeth_dagster.plugins.sinks import read_artifact  # noqa: PLC0415 - loads pandas
+
         key = context.asset_key
         event = context.instance.get_latest_materialization_event(key)
         materialization = event.asset_materialization if event else None

@@ -125,7 +125,7 @@ def _graph() -> None:
         sa.Column("kind", _TEXT, nullable=False),
         sa.Column("plugin", _TEXT, nullable=True),
         sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("stage", sa.Integer(), nullable=False),
+        sa.Column("stage", sa.Integer(), nullable=True),
         sa.Column("options", _JSON, nullable=False),
         sa.Column("schema", _JSON, nullable=False),
         sa.Column("code_hash", _TEXT, nullable=True),
