@@ -7,8 +7,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-BoolVector = np.ndarray[Any, np.dtype[np.bool_]]
-
 
 def mapped(values: pa.Array, mask: pa.Array, change: Callable[[Any], str]) -> pa.Array:
     """`values` with those where `mask` is true replaced by `change` of each, one by one.
@@ -87,9 +85,15 @@ def concatenated(parts: Sequence[pa.Array | str], count: int) -> pa.Array:
     """Arrays (string, no nulls) and constant texts, joined row by row.
 
     Args:
-        parts: At least one; neighbouring constants need not be merged.
+        parts: What to join; constants and arrays in any order.
         count: How many rows there are.
     """
-    if all(isinstance(part, str) for part in parts):
-        return pa.repeat(pa.scalar("".join(parts), pa.string()), count)
-    return pc.binary_join_element_wise(*parts, "")
+    merged: list[pa.Array | str] = [""]
+    for part in parts:
+        if isinstance(part, str) and isinstance(merged[-1], str):
+            merged[-1] += part
+        else:
+            merged.append(part)
+    if len(merged) == 1:
+        return pa.repeat(pa.scalar(merged[0], pa.string()), count)
+    return pc.binary_join_element_wise(*merged, "")

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from elspeth_dagster.rows.arrays import concatenated, joined_by_shape, mapped, patched
+from elspeth_dagster.rows.domain import MARKER
 from elspeth_dagster.rows.errors import InvalidValueError
 from elspeth_dagster.rows.texts import FLOAT_PLAIN_BELOW, FLOAT_PLAIN_FROM, float_texts, plain_floats
 from elspeth_dagster.rows.values import base64_text, json_tree, load_exact
@@ -144,7 +145,7 @@ def _canonical_of_text(text: str) -> str:
 def canonical_objects(
     cells: Mapping[str, pa.Array], shapes: Sequence[tuple[str, ...]], shape: pa.Array
 ) -> pa.Array:
-    """The canonical object of each row (string).
+    """The canonical object of each row (string), as `canonical_text` gives it for the row as a mapping.
 
     Args:
         cells: For every key of any shape, its `canonical_cells`.
@@ -155,12 +156,11 @@ def canonical_objects(
 
 
 def _joined_objects(keys: tuple[str, ...], cells: Mapping[str, pa.Array], count: int) -> pa.Array:
-    parts: list[pa.Array | str] = []
-    lead = "{"
-    for key in sorted(keys, key=_utf16):
-        parts += [f"{lead}{_string_text(key)}:", cells[key]]
-        lead = ","
-    return concatenated([*parts, "}" if keys else "{}"], count)
+    opening, closing = ('{"$elspeth":["object",{', "}]}") if MARKER in keys else ("{", "}")
+    parts: list[pa.Array | str] = [opening]
+    for number, key in enumerate(sorted(keys, key=_utf16)):
+        parts += [f"{',' if number else ''}{_string_text(key)}:", cells[key]]
+    return concatenated([*parts, closing], count)
 
 
 def sha256_rows(texts: pa.Array) -> pa.Array:

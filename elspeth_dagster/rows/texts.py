@@ -98,12 +98,10 @@ def json_objects(
 
 
 def _joined_objects(keys: tuple[str, ...], cells: Mapping[str, pa.Array], count: int) -> pa.Array:
-    parts: list[pa.Array | str] = []
-    lead = "{"
-    for key in keys:
-        parts += [f"{lead}{json.dumps(key)}: ", cells[key]]
-        lead = ", "
-    return concatenated([*parts, "}" if keys else "{}"], count)
+    parts: list[pa.Array | str] = ["{"]
+    for number, key in enumerate(keys):
+        parts += [f"{', ' if number else ''}{json.dumps(key)}: ", cells[key]]
+    return concatenated([*parts, "}"], count)
 
 
 def _is_number(kind: pa.DataType) -> bool:
