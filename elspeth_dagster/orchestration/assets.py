@@ -39,12 +39,15 @@ def sink_key(pipeline: str, sink: str) -> dg.AssetKey:
     return dg.AssetKey([pipeline, sink])
 
 
-def build_pipeline(compiled: Compiled, upstream: dg.AssetKey | None) -> PipelineAssets:
+def build_pipeline(
+    compiled: Compiled, upstream: dg.AssetKey | None, *, console: str | None = None
+) -> PipelineAssets:
     """Makes a pipeline's assets and its job.
 
     Args:
         compiled: The pipeline.
         upstream: What the source reads: an external asset, or another pipeline's sink.
+        console: The logger that the job writes to in place of Dagster's own console logger.
     """
     pipeline = compiled.graph.pipeline
     settings = compiled.settings.dagster
@@ -70,7 +73,7 @@ def build_pipeline(compiled: Compiled, upstream: dg.AssetKey | None) -> Pipeline
         owners_by_output_name={output: list(settings.owners) for output in keys},
         code_versions_by_output_name=dict.fromkeys(keys, version),
     )
-    return PipelineAssets(assets, _job(compiled, assets))
+    return PipelineAssets(assets, _job(compiled, assets, console))
 
 
 _BALANCE = "Every token that came into a node left it or ended there, and every token ended once."
@@ -133,7 +136,7 @@ def _descriptions(compiled: Compiled) -> dict[str, str]:
     return described
 
 
-def _job(compiled: Compiled, assets: dg.AssetsDefinition) -> Any:
+def _job(compiled: Compiled, assets: dg.AssetsDefinition, console: str | None) -> Any:
     pipeline = compiled.graph.pipeline
     shards = compiled.settings.dagster.shards
     tags = {"elspeth/pipeline": pipeline}
@@ -143,17 +146,18 @@ def _job(compiled: Compiled, assets: dg.AssetsDefinition) -> Any:
         safe_name(pipeline),
         selection=dg.AssetSelection.assets(*assets.keys),
         description=f"Runs pipeline {pipeline} ({compiled.settings.path.name}) as a whole.",
-        config=_launch_config(compiled),
+        config=_launch_config(compiled, console),
         tags=tags,
         executor_def=sharded_executor(shards) if shards > 1 else dg.in_process_executor,
     )
 
 
-def _launch_config(compiled: Compiled) -> Any:
-    op = f"{graph_name(compiled.graph.pipeline)}"
+def _launch_config(compiled: Compiled, console: str | None) -> dg.ConfigMapping:
+    op = graph_name(compiled.graph.pipeline)
+    loggers = {"loggers": {console: {}}} if console else {}
 
     def to_ops(choices: dict[str, Any]) -> dict[str, Any]:
-        return {"ops": {op: {"ops": {"open_run": {"config": choices}}}}}
+        return {"ops": {op: {"ops": {"open_run": {"config": choices}}}}} | loggers
 
     return dg.ConfigMapping(config_fn=to_ops, config_schema=launch_schema(compiled))
 

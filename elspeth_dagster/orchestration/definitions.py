@@ -58,9 +58,16 @@ def build_from(
     paths: Iterable[Path],
     *,
     landscape: LandscapeResource | None = None,
-    loggers: Mapping[str, Any] | None = None,
+    console: dg.LoggerDefinition | None = None,
 ) -> dg.Definitions:
-    """Definitions of the pipelines of some settings files."""
+    """Definitions of the pipelines of some settings files.
+
+    Args:
+        paths: The settings files.
+        landscape: Where runs are recorded, when the resource's defaults are not right.
+        console: Replaces Dagster's console logger.
+    """
+    name = "console" if console else None
     loaded = _load(paths)
     targets = _targets(loaded)
     outside: dict[dg.AssetKey, Path] = {}
@@ -68,7 +75,7 @@ def build_from(
     jobs = []
     for compiled in loaded.pipelines:
         upstream = _upstream(compiled, targets, outside)
-        pipeline = build_pipeline(compiled, upstream)
+        pipeline = build_pipeline(compiled, upstream, console=name)
         assets.append(pipeline.assets)
         jobs.append(pipeline.job)
     assets += [_external(key, path) for key, path in outside.items()]
@@ -78,7 +85,7 @@ def build_from(
         jobs=jobs,
         resources={"landscape": landscape or LandscapeResource(), IO_MANAGER_KEY: PublishedArtifacts()},
         executor=dg.in_process_executor,
-        loggers=dict(loggers) if loggers else None,
+        loggers={name: console} if name and console else None,
     )
 
 

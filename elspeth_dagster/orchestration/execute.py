@@ -3,8 +3,10 @@
 import logging
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 from dagster import DagsterRunStatus, ReexecutionOptions, build_reconstructable_job, execute_job
@@ -48,11 +50,15 @@ class Launched:
     problem: str | None = None
 
 
-def pipeline_job(settings_path: str, log_level: str) -> Any:
-    """The job of one settings file; what `build_reconstructable_job` calls, in step processes too."""
+@lru_cache(maxsize=4)
+def pipeline_job(settings_path: str, log_level: str, _launch: str) -> Any:
+    """The job of one settings file; what `build_reconstructable_job` calls, in step processes too.
+
+    Dagster calls it several times in one launch, and the settings must be the same each time.
+    """
     compiled = compile_pipeline(Path(settings_path))
-    definitions = build_from([Path(settings_path)], loggers={"console": _console(log_level)})
-    return definitions.get_job_def(safe_name(compiled.graph.pipeline))
+    definitions = build_from([Path(settings_path)], console=_console(log_level))
+    return definitions.resolve_job_def(safe_name(compiled.graph.pipeline))
 
 
 def _console(level: str) -> dg.LoggerDefinition:
@@ -102,7 +108,7 @@ def run_pipeline(
     job = build_reconstructable_job(
         "elspeth_dagster.orchestration.execute",
         "pipeline_job",
-        reconstructable_args=(path, log_level),  # type: ignore[arg-type] # declared as a tuple of one
+        reconstructable_args=(path, log_level, uuid4().hex),  # type: ignore[arg-type] # declared as a tuple of one
     )
     with dg.DagsterInstance.get() as instance:
         result = execute_job(

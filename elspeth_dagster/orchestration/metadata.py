@@ -66,12 +66,13 @@ def of_sink(work: Work, sink: str, artifact: ArtifactFacts) -> dict[str, Any]:
         "dagster/row_count": artifact.rows,
         "dagster/uri": Path(artifact.uri).as_uri() if artifact.uri.startswith("/") else artifact.uri,
     }
-    columns = artifact.facts.get("columns")
-    if columns:
-        facts["dagster/column_schema"] = dg.TableSchema(
-            [dg.TableColumn(name, kind) for name, kind in columns]
-        )
     preview = artifact.facts.get("preview")
+    columns = artifact.facts.get("columns") or (preview[0] if preview else [])
+    if columns:
+        declared = {field.name: field.type.value for field in work.compiled.graph.nodes[sink].schema.fields}
+        facts["dagster/column_schema"] = dg.TableSchema(
+            [dg.TableColumn(name, declared.get(name, "any")) for name in columns]
+        )
     if preview:
         facts["preview"] = dg.MetadataValue.md(_markdown(preview))
     return facts

@@ -1,5 +1,6 @@
 """The ops of a pipeline: each reads the catalogue, calls one engine function, and reports."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from elspeth_dagster.orchestration.io_manager import IO_MANAGER_KEY
 from elspeth_dagster.orchestration.names import safe_name
 from elspeth_dagster.orchestration.resource import LandscapeResource
 from elspeth_dagster.plugins.compile import Compiled
+
+warnings.filterwarnings("ignore", message="Parameter `data_version`", category=dg.BetaWarning)
 
 BALANCE_CHECK = "balance"
 SOURCE_OUTPUT = "to_source"
@@ -64,7 +67,9 @@ class PipelineOps:
             """Opens the landscape, makes the run and its first attempt."""
             launch = Launch(str(compiled.settings.path), **context.op_config)
             with phase_work(context, compiled, landscape, Phase.DATABASE, launch) as work:
-                context.log.info(f"run {work.run_id}, attempt {work.attempt.number}, in {landscape.location}")
+                context.log.info(
+                    f"run {work.run_id}, attempt {work.attempt.number}, in {work.landscape.location.display}"
+                )
                 for warning in compiled.settings.warnings:
                     context.log.warning(warning)
 
