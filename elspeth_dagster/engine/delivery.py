@@ -8,14 +8,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from elspeth_dagster.engine.parts import Bound, keep_mask, without
+from elspeth_dagster.engine.parts import Bound
 from elspeth_dagster.engine.refusals import RefusalLog
 from elspeth_dagster.engine.streams import Piece
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.errors import DamagedRecordError
 from elspeth_dagster.landscape.reads import PartRow, file_of
 from elspeth_dagster.plugins.base import Reason
-from elspeth_dagster.plugins.sinks.file import FileSink, Fold, FoldRequest, Layout, Output
+from elspeth_dagster.plugins.sinks.facts import keep_mask, without
+from elspeth_dagster.plugins.sinks.file import FileSink, Fold, FoldRequest, Layout, Output, Writer
 from elspeth_dagster.rows.rows import Rows
 from elspeth_dagster.rows.texts import csv_cells
 
@@ -80,6 +81,17 @@ class FileDelivery:
         # The fold goes over the same rows again and so refuses the same ones.
         fold = self.sink.fold(self.request)
         writer = self.sink.writer(output, layout)
+        try:
+            written = self._write_pieces(fold, writer, layout, log, preview)
+        except BaseException:
+            writer.abandon()
+            raise
+        writer.close()
+        return written
+
+    def _write_pieces(
+        self, fold: Fold, writer: Writer, layout: Layout, log: RefusalLog, preview: Preview
+    ) -> int:
         written = 0
         for piece in self.pieces():
             info = piece.info
@@ -101,7 +113,6 @@ class FileDelivery:
                 preview.add(fitting)
                 writer.write(fitting)
                 written += fitting.num_rows
-        writer.close()
         return written
 
     def _judge(self, fold: Fold, bound: Bound) -> dict[int, Reason]:
@@ -141,11 +152,13 @@ def _verified(path: Path, part: PartRow) -> Iterator[bytes]:
         raise DamagedRecordError(path, f"sha256 {part.rendered_sha256}", f"sha256 {digest.hexdigest()}")
 
 
-def file_facts(layout: Layout, preview: Preview) -> dict[str, Any]:
+def file_facts(sink: FileSink, layout: Layout, preview: Preview) -> dict[str, Any]:
     """What the artifact tells of the file beside its size."""
     return {
+        **sink.reading(),
         "columns": [column for column in layout.columns if column is not None],
         "header": list(layout.headers),
+        "types": list(layout.types),
         "preview": preview.cells,
     }
 

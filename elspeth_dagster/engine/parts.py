@@ -7,7 +7,6 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, Self
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,7 +16,7 @@ from elspeth_dagster.landscape.commits import PartFile
 from elspeth_dagster.landscape.digest import table_digest
 from elspeth_dagster.landscape.segments import read_verified
 from elspeth_dagster.plugins.base import Sink
-from elspeth_dagster.plugins.sinks.facts import Facts, Group
+from elspeth_dagster.plugins.sinks.facts import Facts, Group, without
 from elspeth_dagster.plugins.sinks.file import FileSink, FoldRequest
 from elspeth_dagster.rows.rows import Rows
 
@@ -45,7 +44,7 @@ class PartInfo:
     misfits: int
     edges: Mapping[str, int]
     originals: Mapping[str, str]
-    rendered: tuple[str, ...] | None
+    rendered: tuple[str | None, ...] | None
     first_token: str
     last_token: str
 
@@ -160,13 +159,13 @@ def _survey(bound: Bound, sink: Sink) -> tuple[PartInfo, Any]:
     facts, rendered, rendering = Facts(()), None, None
     if isinstance(sink, FileSink):
         misfits = sink.misfits(rows, marks)
-        fitting, fitting_marks = without(rows, marks, misfits)
-        facts = sink.facts(fitting, fitting_marks)
-        fold = sink.fold(FoldRequest(rows.originals))
-        if not misfits and rows.num_rows and fold.take(facts):
-            layout = fold.layout()
-            rendered = _one_buffer(sink.render(rows, layout))
-            rendering = None if rendered is None else sink.rendering(facts.columns, layout)
+        facts = sink.facts(*without(rows, marks, misfits))
+        if sink.renders and rows.num_rows and not misfits:
+            fold = sink.fold(FoldRequest(rows.originals))
+            if fold.take(facts):
+                layout = fold.layout()
+                rendered = _one_buffer(sink.render(rows, layout))
+                rendering = sink.rendering(facts.columns, layout)
     counts = pc.value_counts(bound.edges).to_pylist()
     info = PartInfo(
         rows.num_rows,
@@ -181,25 +180,8 @@ def _survey(bound: Bound, sink: Sink) -> tuple[PartInfo, Any]:
     return info, rendered
 
 
-def _one_buffer(pieces: Sequence[Any] | None) -> Any:
-    if pieces is None or len(pieces) == 1:
-        return None if pieces is None else pieces[0]
-    return b"".join(pieces)
-
-
-def without(rows: Rows, marks: pa.Array | None, left_out: Mapping[int, Any]) -> tuple[Rows, pa.Array | None]:
-    """The rows, and their marks, but for those at some positions."""
-    if not left_out:
-        return rows, marks
-    kept = keep_mask(rows.num_rows, left_out)
-    return rows.filter(kept), None if marks is None else marks.filter(kept)
-
-
-def keep_mask(length: int, left_out: Mapping[int, Any]) -> pa.Array:
-    """False at some positions, true elsewhere."""
-    kept = np.ones(length, np.bool_)
-    kept[list(left_out)] = False
-    return pa.array(kept)
+def _one_buffer(pieces: Sequence[Any]) -> Any:
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def read_part(path: Path, *, size_bytes: int, sha256: str) -> Bound:

@@ -83,7 +83,7 @@ class _Append:
                 publishing.check_fence()
                 self._complete(before, scratch)
             size_bytes, sha256 = self._measure()
-            facts = file_facts(layout, preview) | {"appended_at": before.length}
+            facts = file_facts(sink, layout, preview) | {"appended_at": before.length}
             uri, name = str(self._target.path), publishing.publication.name
             artifact = ArtifactFacts(name, uri, sink.kind, rows, size_bytes, sha256, facts)
             return publishing.commit(log, artifact)

@@ -27,7 +27,13 @@ def publish_file(publishing: Publishing, sink: FileSink) -> ArtifactFacts:
         with draft.writing() as file:
             rows = delivery.write(file, layout, log, preview)
         artifact = ArtifactFacts(
-            name, str(target.path), sink.kind, rows, file.size_bytes, file.sha256, file_facts(layout, preview)
+            name,
+            str(target.path),
+            sink.kind,
+            rows,
+            file.size_bytes,
+            file.sha256,
+            file_facts(sink, layout, preview),
         )
         with target.locked(publishing.landscape):
             publishing.check_fence()

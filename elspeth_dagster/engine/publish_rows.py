@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from elspeth_dagster.engine.delivery import Preview
-from elspeth_dagster.engine.parts import Bound, without
+from elspeth_dagster.engine.parts import Bound
 from elspeth_dagster.engine.publish_errors import SinkFailureError
 from elspeth_dagster.engine.publishing import Publishing
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.landscape.commits import ArtifactFacts
 from elspeth_dagster.plugins.base import PluginError, Reason, RowSink
+from elspeth_dagster.plugins.sinks.facts import without
 from elspeth_dagster.plugins.sinks.fit import Fit
 from elspeth_dagster.rows.fields import SchemaMode
 from elspeth_dagster.rows.rows import Rows

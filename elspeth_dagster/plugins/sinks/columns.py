@@ -1,14 +1,15 @@
 """Which columns a text file gets: the declared ones, then every other key by first occurrence."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from elspeth_dagster.plugins.base import Reason
-from elspeth_dagster.plugins.sinks.facts import Facts, Group, locate_groups
+from elspeth_dagster.plugins.sinks.facts import Facts, Group, facts_of, locate_groups, without
 from elspeth_dagster.plugins.sinks.file import Fold, Layout
 from elspeth_dagster.plugins.sinks.headers import Headers
+from elspeth_dagster.plugins.sinks.kinds import plain_type
 from elspeth_dagster.plugins.sinks.text import Encoding
 from elspeth_dagster.rows.rows import Rows, Shape
 
@@ -32,6 +33,8 @@ class ColumnsFold(Fold):
     existing: Sequence[str] | None = None
     _owners: dict[str, str] = field(default_factory=dict)
     """Header to the field that has it, in column order."""
+    _kinds: dict[str, set[str]] = field(default_factory=dict)
+    """Field to the kinds of its values."""
 
     def __post_init__(self) -> None:
         for name in self.declared:
@@ -40,43 +43,45 @@ class ColumnsFold(Fold):
     def take(self, facts: Facts) -> bool:
         """Takes in the groups, unless one is refused."""
         before = dict(self._owners)
-        if all(self._admit(group.shape) is None for group in facts.groups):
-            return True
-        self._owners = before
-        return False
+        if any(self.admit(group.shape) is not None for group in facts.groups):
+            self._owners = before
+            return False
+        self._add_kinds(facts)
+        return True
 
     def take_rows(self, rows: Rows, diverted: pa.Array | None) -> dict[int, Reason]:
         """Refuses whole groups, since only keys count."""
-        refused: dict[int, Reason] = {}
-        for located in locate_groups(rows, diverted):
-            reason = self._admit(located.group.shape)
-            if reason is not None:
-                positions = located.positions
-                where = range(rows.num_rows) if positions is None else positions.to_pylist()
-                refused.update(dict.fromkeys(where, reason))
+        refused = refused_groups(rows, diverted, self.admit)
+        accepted, marks = without(rows, diverted, refused)
+        self._add_kinds(facts_of(accepted, marks, kinds=True))
         return refused
 
     def layout(self) -> Layout:
         """The columns so far, or those of the existing file."""
-        if self.existing is not None:
-            owners = tuple(self._owners.get(header) for header in self.existing)
-            return Layout(owners, tuple(self.existing), continues=True)
-        return Layout(tuple(self._owners.values()), tuple(self._owners))
+        headers = tuple(self._owners) if self.existing is None else tuple(self.existing)
+        owners = tuple(self._owners.get(header) for header in headers)
+        types = tuple("string" if name is None else plain_type(self._kinds.get(name, ())) for name in owners)
+        return Layout(owners, headers, types, continues=self.existing is not None)
 
-    def _admit(self, shape: Shape) -> Reason | None:
+    def admit(self, shape: Shape) -> Reason | None:
+        """Takes in the columns of rows with these keys, or says why they are refused."""
         new: dict[str, str] = {}
         for name in shape:
             header = self.headers.of(name)
-            owner = self._owners.get(header) or new.get(header)
+            owner = self._owners.get(header, new.get(header))
             if owner is None:
                 reason = self._impossible(name, header)
                 if reason is not None:
                     return reason
                 new[header] = name
             elif owner != name:
-                return {"reason": "duplicate_header", "field": name, "header": header, "taken_by": owner}
+                return _duplicate(name, header, owner)
         self._owners.update(new)
         return None
+
+    def _add_kinds(self, facts: Facts) -> None:
+        for name, kinds in facts.kinds.items():
+            self._kinds.setdefault(name, set()).update(kinds)
 
     def _impossible(self, name: str, header: str) -> Reason | None:
         if self.existing is not None and header not in self.existing:
@@ -108,21 +113,18 @@ class KeysFold(Fold):
 
     def take_rows(self, rows: Rows, diverted: pa.Array | None) -> dict[int, Reason]:
         """Refuses rows of which two fields would have the same name."""
-        refused: dict[int, Reason] = {}
-        for located in locate_groups(rows, diverted):
-            reason = self._clash(located.group.shape)
-            if reason is None:
-                self._add([located.group])
-            else:
-                positions = located.positions
-                where = range(rows.num_rows) if positions is None else positions.to_pylist()
-                refused.update(dict.fromkeys(where, reason))
-        return refused
+        return refused_groups(rows, diverted, self._admit)
 
     def layout(self) -> Layout:
         """All keys so far."""
         names = tuple(self._names)
         return Layout(names, tuple(map(self.headers.of, names)), continues=self.continues)
+
+    def _admit(self, shape: Shape) -> Reason | None:
+        reason = self._clash(shape)
+        if reason is None:
+            self._names.update(dict.fromkeys(shape))
+        return reason
 
     def _add(self, groups: Iterable[Group]) -> None:
         self._names.update(dict.fromkeys(name for group in groups for name in group.shape))
@@ -133,5 +135,21 @@ class KeysFold(Fold):
             header = self.headers.of(name)
             owner = owners.setdefault(header, name)
             if owner != name:
-                return {"reason": "duplicate_header", "field": name, "header": header, "taken_by": owner}
+                return _duplicate(name, header, owner)
         return None
+
+
+def refused_groups(
+    rows: Rows, diverted: pa.Array | None, admit: Callable[[Shape], Reason | None]
+) -> dict[int, Reason]:
+    """Position to reason of the rows whose keys are refused, shapes being asked about by first occurrence."""
+    refused: dict[int, Reason] = {}
+    for located in locate_groups(rows, diverted):
+        reason = admit(located.group.shape)
+        if reason is not None:
+            refused.update(dict.fromkeys(located.places(rows.num_rows), reason))
+    return refused
+
+
+def _duplicate(name: str, header: str, owner: str) -> Reason:
+    return {"reason": "duplicate_header", "field": name, "header": header, "taken_by": owner}

@@ -1,11 +1,12 @@
 """What is known of rows without looking at them: the keys they have and the kinds of their values."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
+from elspeth_dagster.plugins.sinks.kinds import kind_set
 from elspeth_dagster.rows.rows import Rows, Shape
 
 
@@ -49,6 +50,20 @@ class Located:
     group: Group
     positions: pa.Array | None
 
+    def places(self, num_rows: int) -> Iterable[int]:
+        """The positions, out of so many rows."""
+        return range(num_rows) if self.positions is None else self.positions.to_pylist()
+
+
+def facts_of(rows: Rows, diverted: pa.Array | None, *, kinds: bool = False) -> Facts:
+    """The summary of some rows, with the kinds of their values when they are wanted."""
+    groups = tuple(located.group for located in locate_groups(rows, diverted))
+    found: dict[str, tuple[str, ...]] = {}
+    if kinds:
+        for name in dict.fromkeys(name for group in groups for name in group.shape):
+            found[name] = tuple(sorted(kind.name for kind in kind_set(rows.columns[name])))
+    return Facts(groups, found)
+
 
 def locate_groups(rows: Rows, diverted: pa.Array | None) -> list[Located]:
     """The groups of some rows, by first occurrence.
@@ -79,3 +94,20 @@ def locate_groups(rows: Rows, diverted: pa.Array | None) -> list[Located]:
         )
         for i in np.argsort(firsts)
     ]
+
+
+def without(
+    rows: Rows, diverted: pa.Array | None, left_out: Mapping[int, object]
+) -> tuple[Rows, pa.Array | None]:
+    """The rows, and whether they were diverted, but for those at some positions."""
+    if not left_out:
+        return rows, diverted
+    kept = keep_mask(rows.num_rows, left_out)
+    return rows.filter(kept), None if diverted is None else diverted.filter(kept)
+
+
+def keep_mask(length: int, left_out: Iterable[int]) -> pa.Array:
+    """False at some positions, true elsewhere."""
+    kept = np.ones(length, np.bool_)
+    kept[list(left_out)] = False
+    return pa.array(kept)

@@ -10,17 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import pyarrow as pa
 
 from elspeth_dagster.plugins.base import Reason, Sink
-from elspeth_dagster.plugins.sinks.facts import Facts, locate_groups
+from elspeth_dagster.plugins.sinks.facts import Facts, facts_of
 from elspeth_dagster.plugins.sinks.fit import Fit
 from elspeth_dagster.rows.rows import Rows
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class FileMode(Enum):
@@ -117,15 +114,20 @@ class Writer(ABC):
     def close(self) -> None:
         """Writes what the file ends with."""
 
+    def abandon(self) -> None:  # noqa: B027 - most writers hold nothing
+        """Called instead of `close` after an error; the file is thrown away."""
+
 
 class FileSink(Sink):
     """A sink that makes one file.
 
     Attributes:
         kind: What the file is, as the artifact is labelled.
+        renders: Whether rows can be rendered before the layout of the whole file is known.
     """
 
     kind: ClassVar[str] = "file"
+    renders: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -152,7 +154,7 @@ class FileSink(Sink):
 
     def facts(self, rows: Rows, diverted: pa.Array | None) -> Facts:
         """The summary of rows that fit by themselves."""
-        return Facts(tuple(located.group for located in locate_groups(rows, diverted)))
+        return facts_of(rows, diverted)
 
     @abstractmethod
     def fold(self, request: FoldRequest) -> Fold:
@@ -166,11 +168,11 @@ class FileSink(Sink):
     def writer(self, output: Output, layout: Layout) -> Writer:
         """Begins the file."""
 
-    def render(self, rows: Rows, layout: Layout) -> Sequence[Any] | None:  # noqa: ARG002 - for those who can
-        """The rows as the file will hold them, or `None` for a sink that cannot know that in advance."""
-        return None
+    def render(self, rows: Rows, layout: Layout) -> Sequence[Any]:
+        """The bytes of some rows, piece by piece; called only for a sink that `renders`."""
+        raise NotImplementedError
 
-    def rendering(self, columns: Sequence[str], layout: Layout) -> tuple[str, ...]:
+    def rendering(self, columns: Sequence[str], layout: Layout) -> tuple[str | None, ...]:
         """Everything of a layout that the bytes of rows with these keys depend on."""
         raise NotImplementedError
 
@@ -182,6 +184,6 @@ class FileSink(Sink):
         """Whether a file with these last bytes, as many as `line_end` has, ends with a whole line."""
         return tail == self.line_end()
 
-    @abstractmethod
-    def read(self, path: Path) -> "pd.DataFrame":
-        """The file's rows as a frame, for those who load what a pipeline published."""
+    def reading(self) -> dict[str, Any]:
+        """Facts about the file that its reader needs (JSON values)."""
+        return {}

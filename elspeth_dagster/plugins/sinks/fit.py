@@ -52,7 +52,7 @@ class Fit:
             group = located.group
             reason = None if group.diverted else self.shape_reason(group.shape)
             if reason is not None:
-                reasons.update(dict.fromkeys(_positions(located.positions, rows.num_rows), reason))
+                reasons.update(dict.fromkeys(located.places(rows.num_rows), reason))
         for spec in self.schema.fields if self.validate or self.typed else ():
             for position, reason in self._type_reasons(rows, spec):
                 if diverted is None or not diverted[position].as_py():
@@ -102,10 +102,6 @@ class Fit:
 def wrong_type(field: str, expected: str, found: Kind) -> Reason:
     """The reason of a value that its column cannot take."""
     return {"reason": "wrong_type", "field": field, "expected": expected, "found": found.label}
-
-
-def _positions(positions: pa.Array | None, num_rows: int) -> Iterable[int]:
-    return range(num_rows) if positions is None else positions.to_pylist()
 
 
 def reason_text(reason: Mapping[str, Any]) -> str:

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from functools import cached_property
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import PurePath
+from typing import Annotated, Any, ClassVar
 
 import pyarrow as pa
 from pydantic import Field, StrictInt, model_validator
@@ -22,10 +22,6 @@ from elspeth_dagster.rows.arrays import concatenated, joined_by_shape
 from elspeth_dagster.rows.fields import OBSERVED, Schema, SchemaMode
 from elspeth_dagster.rows.rows import Column, Rows, Shape
 from elspeth_dagster.rows.texts import json_cells
-from elspeth_dagster.rows.values import parse_json
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class JsonFormat(Enum):
@@ -64,6 +60,7 @@ class JsonSink(FileSink):
     """Writes one JSON array, or one JSON object per line."""
 
     Options = JsonOptions
+    renders: ClassVar[bool] = True
 
     def __init__(self, options: JsonOptions, schema: Schema = OBSERVED) -> None:
         super().__init__(options, schema)
@@ -111,7 +108,7 @@ class JsonSink(FileSink):
             pieces[-1] = last.slice(0, last.size - len(self._frame.between))
         return [self._encoding.encode_utf8(piece) for piece in pieces]
 
-    def rendering(self, columns: Sequence[str], layout: Layout) -> tuple[str, ...]:
+    def rendering(self, columns: Sequence[str], layout: Layout) -> tuple[str | None, ...]:
         """The names of the keys."""
         names = dict(zip(layout.columns, layout.headers, strict=True))
         return tuple(names[name] for name in columns)
@@ -120,14 +117,9 @@ class JsonSink(FileSink):
         """The end of a line in the file's encoding."""
         return self._encoding.encode("\n")
 
-    def read(self, path: Path) -> pd.DataFrame:
-        """The rows as a frame."""
-        import pandas as pd  # noqa: PLC0415 - takes half a second, and only reading a published file needs it
-
-        text = path.read_text(encoding=self._encoding.name)
-        if self.options.lines:
-            return pd.DataFrame([parse_json(line) for line in text.split("\n") if line])
-        return pd.DataFrame(parse_json(text))
+    def reading(self) -> dict[str, Any]:
+        """The encoding."""
+        return {"encoding": self._encoding.name}
 
     @cached_property
     def _depth(self) -> int:

@@ -1,5 +1,6 @@
 """The kind of each value of a column, for sinks that care about types."""
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 import numpy as np
@@ -53,6 +54,12 @@ _EXTENSIONS = {
 }
 _EXTENSION = '{"$elspeth":'
 
+_PLAIN = (
+    ("bool", {"BOOL"}),
+    ("int", {"INT", "WIDE_INT"}),
+    ("float", {"INT", "FLOAT"}),
+)
+
 Kinds = npt.NDArray[np.int8]
 
 
@@ -83,6 +90,12 @@ def kind_set(column: Column) -> set[Kind]:
     if span["min"] >= -_EXACT and span["max"] <= _EXACT:
         return {Kind.INT}
     return {Kind(int(kind)) for kind in np.unique(kinds_of(column))} - {Kind.NULL}
+
+
+def plain_type(kinds: Iterable[str]) -> str:
+    """What text of values of these kinds can be read as without loss: `bool`, `int`, `float` or `string`."""
+    found = set(kinds)
+    return next((name for name, held in _PLAIN if found and found <= held), "string")
 
 
 def _native_kind(kind: pa.DataType) -> Kind:

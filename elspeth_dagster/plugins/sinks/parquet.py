@@ -1,0 +1,195 @@
+"""The `parquet` sink: typed columns, in row groups that do not depend on how the rows were cut."""
+
+from collections.abc import Sequence
+from enum import Enum
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from elspeth_dagster.plugins.base import Options
+from elspeth_dagster.plugins.sinks.facts import Facts, facts_of
+from elspeth_dagster.plugins.sinks.file import FileSink, Fold, FoldRequest, Layout, Output, Writer
+from elspeth_dagster.plugins.sinks.fit import Fit
+from elspeth_dagster.plugins.sinks.headers import Headers, HeadersOption
+from elspeth_dagster.plugins.sinks.typed import TypedFold
+from elspeth_dagster.plugins.sinks.types import ColumnType
+from elspeth_dagster.rows.fields import OBSERVED, Schema, SchemaMode
+from elspeth_dagster.rows.rows import Column, Rows
+from elspeth_dagster.rows.texts import json_cells
+
+_GROUP_ROWS = 100_000
+_GROUP_BYTES = 64 << 20
+_FIXED_WIDTH_BYTES = 8
+
+
+class Compression(Enum):
+    """How pages are compressed."""
+
+    ZSTD = "zstd"
+    SNAPPY = "snappy"
+    GZIP = "gzip"
+    BROTLI = "brotli"
+    LZ4 = "lz4"
+    NONE = "none"
+
+
+class ParquetOptions(Options):
+    """Options of the `parquet` sink."""
+
+    path: str
+    compression: Compression = Compression.ZSTD
+    headers: HeadersOption = None
+    validate_input: bool = False
+
+
+class ParquetSink(FileSink):
+    """Writes a Parquet file."""
+
+    Options = ParquetOptions
+    kind: ClassVar[str] = "parquet"
+
+    def __init__(self, options: ParquetOptions, schema: Schema = OBSERVED) -> None:
+        super().__init__(options, schema)
+        Headers(options.headers).check_declared(schema.names)
+
+    @property
+    def path(self) -> str:
+        """The path as the settings have it."""
+        return str(self.options.path)
+
+    @cached_property
+    def fit(self) -> Fit:
+        """Required fields, declared types, no unknown fields for a fixed schema."""
+        closed = self.schema.mode is SchemaMode.FIXED
+        return Fit(self.schema, closed=closed, validate=self.options.validate_input, typed=True)
+
+    def facts(self, rows: Rows, diverted: pa.Array | None) -> Facts:
+        """With the kinds of the values, from which the columns' types are folded."""
+        return facts_of(rows, diverted, kinds=True)
+
+    def fold(self, request: FoldRequest) -> Fold:
+        """Collects columns and types."""
+        return TypedFold(Headers(self.options.headers, request.originals), self.schema, request.takes_any)
+
+    def writer(self, output: Output, layout: Layout) -> Writer:
+        """Begins the file."""
+        return _ParquetWriter(output, layout, self.options.compression)
+
+
+class _ParquetWriter(Writer):
+    def __init__(self, output: Output, layout: Layout, compression: Compression) -> None:
+        self._layout = layout
+        self._types = [ColumnType(name) for name in layout.types]
+        fields = zip(layout.headers, (kind.arrow for kind in self._types), strict=True)
+        self._schema = pa.schema([pa.field(name, kind) for name, kind in fields])
+        self._stream = _Stream(output)
+        self._file = pq.ParquetWriter(
+            pa.PythonFile(self._stream, mode="w"), self._schema, compression=compression.value
+        )
+        self._waiting = self._schema.empty_table()
+        self._waiting_rows = 0
+        self._sizes: list[npt.NDArray[np.int64]] = []
+
+    def write(self, rows: Rows) -> None:
+        columns = [
+            converted(_column(rows, name), kind)
+            for name, kind in zip(self._layout.columns, self._types, strict=True)
+        ]
+        table = pa.Table.from_arrays(columns, schema=self._schema)
+        self._waiting = pa.concat_tables([self._waiting, table])
+        self._waiting_rows += rows.num_rows
+        self._sizes.append(_row_sizes(table, rows.num_rows))
+        self._write_full_groups()
+
+    def close(self) -> None:
+        """Writes what is left, and the footer."""
+        if self._waiting_rows:
+            self._write_group(self._waiting_rows)
+        self._file.close()
+
+    def abandon(self) -> None:
+        """Ends the library's work without touching the file."""
+        self._stream.abandoned = True
+        self._file.close()
+
+    def _write_full_groups(self) -> None:
+        sizes = np.concatenate(self._sizes)
+        while (end := _group_end(sizes)) is not None:
+            self._write_group(end)
+            sizes = sizes[end:]
+        self._sizes = [sizes]
+
+    def _write_group(self, rows: int) -> None:
+        group = self._waiting.slice(0, rows).combine_chunks()
+        self._file.write_table(group, row_group_size=max(rows, 1))
+        self._waiting = self._waiting.slice(rows)
+        self._waiting_rows -= rows
+
+
+def _column(rows: Rows, name: str | None) -> Column:
+    column = None if name is None else rows.columns.get(name)
+    return Column(pa.nulls(rows.num_rows)) if column is None else column
+
+
+def _group_end(sizes: npt.NDArray[np.int64]) -> int | None:
+    """How many rows the next full row group has, `None` when there are not enough."""
+    by_bytes = int(np.searchsorted(np.cumsum(sizes), _GROUP_BYTES)) + 1
+    end = min(by_bytes, _GROUP_ROWS)
+    return end if end <= len(sizes) else None
+
+
+def _row_sizes(table: pa.Table, num_rows: int) -> npt.NDArray[np.int64]:
+    """What each row's values take, whatever they are stored as."""
+    sizes = np.full(num_rows, _FIXED_WIDTH_BYTES * max(table.num_columns, 1), np.int64)
+    for column in table.columns:
+        if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
+            lengths = pc.fill_null(pc.binary_length(column), 0).cast(pa.int64())
+            sizes += lengths.combine_chunks().to_numpy(zero_copy_only=False)
+    return sizes
+
+
+def converted(column: Column, kind: ColumnType) -> pa.Array:
+    """A column's values in the type of the file's column, which can hold them all."""
+    values = column.values
+    if pa.types.is_null(values.type):
+        return pa.nulls(len(values), kind.arrow)
+    if kind is ColumnType.JSON:
+        texts = json_cells(values, column.is_json)
+        return pc.if_else(values.is_valid(), texts, pa.scalar(None, pa.string()))
+    if not column.is_json:
+        return values.cast(kind.arrow)
+    cells: Sequence[Any] = column.to_python()
+    if kind is ColumnType.DECIMAL:
+        cells = [None if cell is None else str(cell) for cell in cells]
+    return pa.array(cells, kind.arrow)
+
+
+class _Stream:
+    """What the Parquet library writes to."""
+
+    closed = False
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._size = 0
+        self.abandoned = False
+
+    def write(self, data: Any) -> int:
+        if not self.abandoned:
+            self._output.write(data)
+        self._size += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._size
+
+    def flush(self) -> None:
+        """Nothing is held back here."""
+
+    def close(self) -> None:
+        """The engine closes the file."""
