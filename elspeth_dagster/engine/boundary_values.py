@@ -51,8 +51,9 @@ def cross_values(records: Records, schema: Schema, types: TypesState) -> ValuesC
     for position, raw in enumerate(records.raw.to_pylist()):
         problem = problems[position]
         if problem is not None:
-            shown = orjson.loads(records.problem_records[position].as_py())
-            crossed.rejected[position] = Rejected(shown, reasons.of_problem(problem))
+            shown = records.problem_records[position].as_py()
+            row = orjson.loads(shown) if records.form is Form.JSON else decode_value(shown)
+            crossed.rejected[position] = Rejected(row, reasons.of_problem(problem))
             continue
         result = crossing.cross(raw, lines[position])
         if isinstance(result, Rejected):

@@ -38,6 +38,7 @@ _KINDS: dict[type, ValueKind | None] = {
     datetime: ValueKind.TIMESTAMP,
     bytes: ValueKind.BYTES,
 }
+_REMEMBERED = 1000
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class TypesFold:
 
     def __init__(self, state: TypesState) -> None:
         self._kinds = dict(state.kinds)
+        self._known: set[tuple[Any, ...]] = set()
 
     @property
     def state(self) -> TypesState:
@@ -88,6 +90,10 @@ class TypesFold:
 
     def add(self, undeclared: Mapping[str, Any]) -> list[Conflict]:
         """Takes up a row's undeclared fields; of a row with a conflict nothing is taken up."""
+        # Kinds never change, so neither does what becomes of a row with the same fields and types.
+        signature = (*undeclared, *map(type, undeclared.values()))
+        if signature in self._known:
+            return []
         conflicts = []
         learned = {}
         for name, value in undeclared.items():
@@ -101,4 +107,6 @@ class TypesFold:
                 conflicts.append(Conflict(name, known, value))
         if not conflicts:
             self._kinds.update(learned)
+            if len(self._known) < _REMEMBERED:
+                self._known.add(signature)
         return conflicts

@@ -36,9 +36,11 @@ class Records:
         arrived_us: Arrival time of each record in microseconds of the run's own clock (int64).
         cells: CELLS only: text per header column, under final field names in header order; null in every
             column exactly where the record could not be cut.
-        raw: JSON and VALUES: the text of each record (binary). CELLS: the bytes of a record that could not be cut.
+        raw: JSON and VALUES: the text of each record (binary). CELLS: the bytes of a record that could not
+            be cut.
         problems: Why a record could not be cut (string), null where it could.
-        problem_records: For those, JSON text of the object that a quarantine sink gets.
+        problem_records: For those, the object that a quarantine sink gets, as JSON text (VALUES: as
+            `rows.values.encode_value` writes it).
         originals: Final field name to original header.
     """
 

@@ -54,11 +54,7 @@ class OpeningReader:
 
     def read(self, skip_rows: int, *, header_wanted: bool) -> Opening:
         """Skips `skip_rows` records, then reads the header if there should be one."""
-        start = self.stream.read(len(BOM))
-        if start == BOM:
-            self.prefix.extend(start)
-        else:
-            self.stream.give_back(start)
+        self.stream.skip(BOM, self.prefix)
         opening = self._opening(skip_rows, header_wanted)
         self.stream.give_back(self._ahead[self._at :])
         return opening

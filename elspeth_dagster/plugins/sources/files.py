@@ -105,6 +105,14 @@ class InputFile:
             if data or not raw:
                 return data
 
+    def skip(self, start: bytes, prefix: "PrefixHash") -> None:
+        """Moves over `start` if that comes next, giving it to the hash of the prefix."""
+        found = self.read(len(start))
+        if found == start:
+            prefix.extend(found)
+        else:
+            self.give_back(found)
+
     def original(self, data: bytes) -> bytes:
         """The bytes of the file that some bytes of the stream came from."""
         return data if self._transcoder is None else self._transcoder.original(data)

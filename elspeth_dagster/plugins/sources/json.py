@@ -1,0 +1,118 @@
+"""The `json` source: an array in a JSON document, or JSON Lines."""
+
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+from elspeth_dagster.plugins.base import Options, PluginContext, ReadRequest, Replay, Source, SourceChunk
+from elspeth_dagster.plugins.sources.chunking import ChunkAssembler, Cut
+from elspeth_dagster.plugins.sources.files import BLOCK_BYTES, BOM, InputFile, PrefixHash
+from elspeth_dagster.plugins.sources.json_array import ArrayReader
+from elspeth_dagster.plugins.sources.json_cuts import ElementsCutter
+from elspeth_dagster.plugins.sources.json_lines import LinesCutter
+from elspeth_dagster.plugins.sources.json_text import JsonText
+from elspeth_dagster.plugins.sources.options import Encoding, FilePath
+from elspeth_dagster.plugins.sources.transcode import canonical_encoding
+
+_MIB = 1024 * 1024
+
+
+class JsonOptions(Options):
+    """Options of the `json` source."""
+
+    path: FilePath
+    format: Literal["json", "jsonl"] | None = None
+    data_key: str | None = None
+    encoding: Encoding = "utf-8"
+    max_record_bytes: int = Field(64 * _MIB, ge=1, le=256 * _MIB)
+
+    @model_validator(mode="after")
+    def _key_in_document(self) -> Self:
+        if self.data_key is not None and self.as_lines:
+            raise ValueError(
+                "data_key names a key of a JSON document; JSON Lines have none (set format: json)"
+            )
+        return self
+
+    @property
+    def as_lines(self) -> bool:
+        """Whether the file is JSON Lines."""
+        if self.format is not None:
+            return self.format == "jsonl"
+        return PurePath(self.path).suffix.lower() == ".jsonl"
+
+
+class JsonSource(Source):
+    """Cuts a file into records of JSON."""
+
+    Options: ClassVar[type[BaseModel]] = JsonOptions
+    replay = Replay.CURSOR
+
+    options: JsonOptions
+    _path: Path | None = None
+    _block_bytes = BLOCK_BYTES
+
+    def open(self, context: PluginContext) -> None:
+        """Finds out which file is meant."""
+        self._path = context.resolve(self.options.path)
+
+    def uris(self) -> tuple[str, ...]:
+        """The file."""
+        return (str(self._path or self.options.path),)
+
+    def chunks(self, request: ReadRequest) -> Iterator[SourceChunk]:
+        """Yields the file's records.
+
+        Raises:
+            SourceError: The file can't be opened.
+            SourceChangedError: What was read before a run stopped is no longer what the file begins with.
+        """
+        options, cursor = self.options, request.cursor
+        if cursor is not None and cursor.get("done"):
+            return
+        path = self._path or Path(options.path)
+        with InputFile.open(path, options.path, options.encoding, cursor) as stream:
+            prefix = PrefixHash() if cursor is None else stream.take_up(cursor)
+            if cursor is None and canonical_encoding(options.encoding) == "utf-8-sig":
+                stream.skip(BOM, prefix)
+            cuts = (self._lines if options.as_lines else self._elements)(stream, prefix, request)
+            start = 0 if cursor is None else cursor["offset"]
+            yield from ChunkAssembler(request, prefix, stream.cursor(), start).chunks(cuts)
+
+    def _lines(self, stream: InputFile, prefix: PrefixHash, request: ReadRequest) -> Iterator[Cut]:
+        cursor = request.cursor or {"line": 0, "broken": 0}
+        return LinesCutter(
+            stream,
+            prefix,
+            request.clock_us,
+            self.options.encoding,
+            self.options.max_record_bytes,
+            request.first,
+            cursor["line"],
+            bool(cursor["broken"]),
+            self._block_bytes,
+        ).cuts()
+
+    def _elements(self, stream: InputFile, prefix: PrefixHash, request: ReadRequest) -> Iterator[Cut]:
+        cursor = request.cursor or {"line": 0, "column": 0}
+
+        def feed(size: int) -> bytes:
+            data = stream.read(size)
+            prefix.extend(data)
+            return data
+
+        text = JsonText(
+            feed,
+            self.options.max_record_bytes,
+            stream.offset,
+            cursor["line"],
+            cursor["column"],
+            self._block_bytes,
+        )
+        reader = ArrayReader(text, self.options.data_key)
+        cutter = ElementsCutter(
+            stream, reader, self.options.path, self.options.encoding, request.clock_us, request.first
+        )
+        return cutter.cuts(inside=request.cursor is not None)
