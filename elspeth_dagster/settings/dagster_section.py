@@ -1,0 +1,106 @@
+"""The section `dagster`: how a pipeline shows and behaves in Dagster."""
+
+import re
+import zoneinfo
+from dataclasses import field
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
+
+from elspeth_dagster.settings.errors import did_you_mean
+from elspeth_dagster.settings.value_types import STRICT, Number, PositiveNumber, Seconds, Text, WholeNumber
+
+MAX_SHARDS = 64
+
+_OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
+_TAG = re.compile(r"([A-Za-z0-9_.-]{1,63}/)?[A-Za-z0-9_.-]{1,63}")
+_CRON = re.compile(r"@(hourly|daily|midnight|weekly|monthly|yearly|annually)|\S+(\s+\S+){4}")
+
+
+def _owner(text: str) -> str:
+    if not _OWNER.fullmatch(text):
+        raise PydanticCustomError("owner", "an owner is 'team:NAME' or an email address")
+    return text
+
+
+def _tags(tags: dict[str, str]) -> dict[str, str]:
+    for key in tags:
+        if not _TAG.fullmatch(key):
+            raise PydanticCustomError(
+                "tag",
+                "the tag '{key}' is not accepted; a tag is made of up to 63 letters, digits, '_', '-' "
+                "and '.', after a prefix and '/' if need be",
+                {"key": key},
+            )
+    return tags
+
+
+def _cron(text: str) -> str:
+    if not _CRON.fullmatch(text.strip()):
+        raise PydanticCustomError(
+            "cron", "a schedule has five fields, such as '0 6 * * *', or is a word such as '@daily'"
+        )
+    return text.strip()
+
+
+def _timezone(text: str) -> str:
+    known = zoneinfo.available_timezones()  # empty where the system has no time zone data
+    if known and text not in known:
+        hint = did_you_mean(text, known)
+        raise PydanticCustomError(
+            "timezone", "a time zone has a name such as 'Europe/Berlin'{hint}", {"hint": hint}
+        )
+    return text
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SensorSettings:
+    """`dagster.sensor`: one run per new file.
+
+    Attributes:
+        watch: Pattern of the files' paths.
+        settle_seconds: How long a file has not changed before it counts as arrived.
+    """
+
+    watch: Text
+    settle_seconds: Annotated[Number, Field(ge=0)] = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class CheckSettings:
+    """`dagster.checks`: asset checks beside the balance, which is always checked."""
+
+    max_quarantined_fraction: Annotated[Number, Field(ge=0, le=1)] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DagsterSettings:
+    """`dagster`.
+
+    Attributes:
+        group: Asset group; None means the pipeline's name.
+        owners: Owners of the assets.
+        tags: Tags of the assets.
+        schedule: When the pipeline runs, as a cron expression.
+        timezone: Time zone of the schedule.
+        sensor: Which files make it run.
+        shards: Number of ops that share the chunks of a stage.
+        progress_rows: A progress line is logged every so many rows.
+        progress_seconds: Or every so many seconds, whichever is first.
+        max_retries: Automatic re-executions from failure; None leaves it to the Dagster instance.
+        checks: Asset checks.
+    """
+
+    group: Text | None = None
+    owners: tuple[Annotated[Text, AfterValidator(_owner)], ...] = ()
+    tags: Annotated[dict[str, str], AfterValidator(_tags)] = field(default_factory=dict)
+    schedule: Annotated[Text, AfterValidator(_cron)] | None = None
+    timezone: Annotated[Text, AfterValidator(_timezone)] | None = None
+    sensor: SensorSettings | None = None
+    shards: Annotated[WholeNumber, Field(ge=1, le=MAX_SHARDS)] = 1
+    progress_rows: PositiveNumber = 100_000
+    progress_seconds: Seconds = 5.0
+    max_retries: Annotated[WholeNumber, Field(ge=0)] | None = None
+    checks: CheckSettings = field(default_factory=CheckSettings)

@@ -1,0 +1,78 @@
+"""A YAML file as plain data, with the place of every key; within limits that no honest file meets."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from elspeth_dagster.settings.composer import Composer
+from elspeth_dagster.settings.errors import Problem, SettingsError
+from elspeth_dagster.settings.locations import Locations
+from elspeth_dagster.settings.reading import UnreadableError, check_printable, read_text
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a YAML file holds.
+
+    Attributes:
+        data: Its content: dict, list, str, int, float, bool and None only. None for an empty file.
+        locations: The place of every key and list item.
+        problems: What is wrong without standing in the way of reading on, such as a key given twice.
+    """
+
+    data: Any
+    locations: Locations
+    problems: tuple[Problem, ...]
+
+
+def read_document(path: Path) -> Document:
+    """Read and parse one YAML file.
+
+    Raises:
+        SettingsError: It cannot be read, is not YAML, or exceeds a limit.
+    """
+    try:
+        return parse_document(read_text(path), str(path))
+    except UnreadableError as error:
+        raise SettingsError([Problem(str(path), error.line, error.column, "", error.reason)]) from error
+
+
+def parse_document(text: str, file: str) -> Document:
+    """Parse the text of one YAML file.
+
+    Args:
+        text: The content.
+        file: The name that problems give.
+
+    Raises:
+        SettingsError: It is not YAML, or exceeds a limit.
+        UnreadableError: It holds a control character.
+    """
+    check_printable(text)
+    composer = Composer(text, file)
+    try:
+        data = composer.document()
+    except yaml.YAMLError as error:
+        raise SettingsError([_syntax_problem(error, text, file)]) from error
+    return Document(data, Locations(file, composer.marks), tuple(composer.problems))
+
+
+def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return Problem(file, 0, 0, "", f"not valid YAML: {error}")
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+    message = f"not valid YAML: {error.problem}"
+    if error.context and error.context_mark:
+        message += f", {error.context} that begins in line {error.context_mark.line + 1}"
+    lines = text.splitlines()
+    found = lines[line - 1] if 0 < line <= len(lines) else ""
+    if "\t" in found[: len(found) - len(found.lstrip())]:
+        message += "; the line is indented with a tab, and YAML takes spaces only"
+    elif "${" in found:
+        message += "; within { } and [ ], put what holds ${…} in quotes"
+    elif error.problem and "cannot start any token" in error.problem:
+        message += "; put the value in quotes"
+    return Problem(file, line, column, "", message)
