@@ -106,7 +106,7 @@ import resource, subprocess, sys
 done = subprocess.run([sys.executable, "-m", "elspeth_dagster.cli", "run", "gate.yaml", "--json"],
                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 sys.stderr.write(done.stderr if done.returncode else "")
-print(done.stdout)
+print(done.stdout.strip())
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 sys.exit(done.returncode)
 """

@@ -1,9 +1,11 @@
 """What a gate decides for each of some rows, and what it read to decide it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -46,42 +48,53 @@ def decide(node: Node, rows: Rows) -> Decision:
     """Evaluates a gate's condition for every row and matches the results with its routes."""
     gate = node.gate
     assert gate is not None
-    condition = gate.condition
-    codes = [_FAILED] * rows.num_rows
-    seen: dict[str, int] = {}
-    errors: dict[int, Reason] = {}
-    label_codes: dict[Any, int] = {}
-    aliases = _aliases(rows)
+    condition, aliases = gate.condition, _aliases(rows)
     wanted = {name for shape in rows.shapes for name in condition.columns_read(frozenset(shape), aliases)}
     values = {name: column.to_python() for name, column in rows.columns.items() if name in wanted}
+    matching = _Matching(gate.routes)
+    codes = np.full(rows.num_rows, _FAILED, np.int32)
     for shape, positions in rows.groups():
-        where = range(rows.num_rows) if positions is None else positions.to_pylist()
-        results = condition.evaluate_columns(
-            _columns(shape, values, positions), frozenset(shape), len(where), aliases
-        )
-        for position, result in zip(where, results, strict=True):
-            known = (type(result), result) if isinstance(result, bool | str | None) else None
-            code = label_codes.get(known) if known is not None else None
-            if code is None:
-                reason = _rejection(result, gate.routes)
-                if reason is not None:
-                    errors[position] = reason
-                    continue
-                code = seen.setdefault(label_of(result), len(seen))
-                if known is not None:
-                    label_codes[known] = code
-            codes[position] = code
-    return Decision(tuple(seen), pa.array(codes, pa.int32()), _reads(condition, rows), errors)
+        where = None if positions is None else positions.to_numpy()
+        size = rows.num_rows if where is None else len(where)
+        results = condition.evaluate_columns(_columns(shape, values, where), frozenset(shape), size, aliases)
+        codes[slice(None) if where is None else where] = matching.codes_of(results, where)
+    return Decision(tuple(matching.labels), pa.array(codes), _reads(condition, rows), matching.errors)
 
 
-def _rejection(result: Any, routes: Mapping[str, str]) -> Reason | None:
-    """Why a result leads nowhere, or `None` when its label has a route."""
-    if isinstance(result, EvaluationError):
-        return {"reason": "evaluation_failed", "error": str(result)}
-    label = label_of(result)
-    if label in routes:
-        return None
-    return {"reason": "no_route", "label": label[:200], "routes": sorted(routes)}
+class _Matching:
+    """Matches results with routes, and numbers the labels as they come."""
+
+    def __init__(self, routes: Mapping[str, str]) -> None:
+        self.labels: dict[str, int] = {}
+        self.errors: dict[int, Reason] = {}
+        self._routes = routes
+
+    def codes_of(self, results: Sequence[Any], where: npt.NDArray[np.int64] | None) -> list[int]:
+        """The label's number for each result, -1 for those that lead nowhere; `where` are their positions."""
+        kinds = set(map(type, results))
+        if len(kinds) == 1 and kinds <= {bool, str}:
+            known = {value: self._match(value) for value in dict.fromkeys(results)}
+            matches = list(map(known.__getitem__, results))
+            if all(isinstance(match, int) for match in known.values()):
+                return matches  # type: ignore[return-value] # no reasons among them
+        else:
+            matches = [self._match(result) for result in results]
+        codes = []
+        for place, match in enumerate(matches):
+            if isinstance(match, int):
+                codes.append(match)
+                continue
+            self.errors[place if where is None else int(where[place])] = match
+            codes.append(_FAILED)
+        return codes
+
+    def _match(self, result: Any) -> int | Reason:
+        if isinstance(result, EvaluationError):
+            return {"reason": "evaluation_failed", "error": str(result)}
+        label = label_of(result)
+        if label in self._routes:
+            return self.labels.setdefault(label, len(self.labels))
+        return {"reason": "no_route", "label": label[:200], "routes": sorted(self._routes)}
 
 
 def _aliases(rows: Rows) -> dict[str, str]:
@@ -90,13 +103,12 @@ def _aliases(rows: Rows) -> dict[str, str]:
 
 
 def _columns(
-    shape: Shape, values: Mapping[str, list[Any]], positions: pa.Array | None
+    shape: Shape, values: Mapping[str, list[Any]], where: npt.NDArray[np.int64] | None
 ) -> dict[str, list[Any]]:
     """The values of some rows of one shape, in the order of its keys."""
     columns = {name: values[name] for name in shape if name in values}
-    if positions is None:
+    if where is None:
         return columns
-    where = positions.to_pylist()
     return {name: [column[position] for position in where] for name, column in columns.items()}
 
 

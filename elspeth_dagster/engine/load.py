@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
 from elspeth_dagster.accounting import SOURCE_NODE
+from elspeth_dagster.engine.behind import one_behind
 from elspeth_dagster.engine.boundary import TypesState, fold_records
 from elspeth_dagster.engine.errors import SourceFailureError
 from elspeth_dagster.engine.lifecycle import opened
@@ -37,10 +39,12 @@ def load_source(work: Work) -> dict[str, Any]:
     if marker is not None:
         return marker
     source = create_source(work.compiled, work.launch)
-    with opened({SOURCE_NODE: source}, {SOURCE_NODE: work.context(SOURCE_NODE)}):
+    contexts = {SOURCE_NODE: work.context(SOURCE_NODE)}
+    with opened({SOURCE_NODE: source}, contexts), one_behind() as behind:
         position = _resume_position(work, source)
         for chunk in _chunks(work, source, position):
-            position = _freeze(work, source, position, chunk)
+            draft, position = _frozen(source, position, chunk)
+            behind.do(partial(_commit, work, draft, chunk.records.num_records))
     return _mark_end(work, position)
 
 
@@ -96,7 +100,8 @@ def _clock(already_us: int) -> Callable[[], int]:
     return lambda: already_us + (time.monotonic_ns() - started) // 1000
 
 
-def _freeze(work: Work, source: Source, position: _Position, chunk: SourceChunk) -> _Position:
+def _frozen(source: Source, position: _Position, chunk: SourceChunk) -> tuple[CommitDraft, _Position]:
+    """What is to be committed of a chunk, and the position behind it."""
     records = chunk.records
     types = fold_records(source.schema, position.types, records)
     arrived = records.arrived_us
@@ -109,9 +114,12 @@ def _freeze(work: Work, source: Source, position: _Position, chunk: SourceChunk)
         tables={"records": records.to_table(), "errors": _notices(chunk.notices)},
         chunk=facts,
     )
+    return draft, _Position(position.chunks + 1, first + records.num_records, cursor)
+
+
+def _commit(work: Work, draft: CommitDraft, records: int) -> None:
     commit(work.landscape, work.attempt, draft)
-    work.progress.advance(records.num_records, "read")
-    return _Position(position.chunks + 1, first + records.num_records, cursor)
+    work.progress.advance(records, "read")
 
 
 def _notices(notices: tuple[Notice, ...]) -> pa.Table:

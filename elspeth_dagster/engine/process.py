@@ -1,8 +1,11 @@
 """PROCESS: sweeps the chunks of a stage that are not committed yet, and commits them one by one."""
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from elspeth_dagster.accounting import tally_sweep
+from elspeth_dagster.engine.behind import one_behind
 from elspeth_dagster.engine.boundary import Boundary, TypesState
 from elspeth_dagster.engine.errors import IncompleteError
 from elspeth_dagster.engine.lifecycle import opened
@@ -52,26 +55,25 @@ def process_shard(work: Work, *, stage: int, shard: int, shards: int) -> int:
     transforms = {n: p for n, p in made.items() if n in stage_names and isinstance(p, Transform)}
     sinks = {name: plugin for name, plugin in made.items() if isinstance(plugin, Sink)}
     contexts = {name: work.context(name) for name in transforms}
-    with opened(transforms, contexts):
+    with opened(transforms, contexts), one_behind() as behind:
         sweeper = Stage(graph, transforms)
         for ordinal in todo:
-            _sweep_chunk(work, sweeper, sinks, stage, ordinal)
+            swept = _sweep_chunk(work, sweeper, ordinal)
+            key = CommitKey(Phase.PROCESS, stage_node(stage), ordinal)
+            behind.do(partial(_commit, work, key, swept, sinks))
     return len(todo)
 
 
-def _sweep_chunk(work: Work, sweeper: Stage, sinks: dict[str, Sink], stage: int, ordinal: int) -> None:
-    records = _records(work, ordinal)
+def _sweep_chunk(work: Work, sweeper: Stage, ordinal: int) -> Swept:
     boundary = Boundary(_source_schema(work), _types_before(work, ordinal))
-    swept = sweeper.sweep(records, boundary)
-    key = CommitKey(Phase.PROCESS, stage_node(stage), ordinal)
-    draft = CommitDraft(
-        key,
-        tables=swept.tables,
-        tallies=tally_sweep(swept.tables),
-        parts=_write_parts(work, key, swept, sinks),
-    )
-    commit(work.landscape, work.attempt, draft)
-    work.progress.advance(records.num_records, "processed")
+    return sweeper.sweep(_records(work, ordinal), boundary)
+
+
+def _commit(work: Work, key: CommitKey, swept: Swept, sinks: Mapping[str, Sink]) -> None:
+    tallies = tally_sweep(swept.tables)
+    parts = _write_parts(work, key, swept, sinks)
+    commit(work.landscape, work.attempt, CommitDraft(key, swept.tables, tallies, parts))
+    work.progress.advance(swept.rows_in, "processed")
 
 
 def _source_schema(work: Work) -> Schema:
@@ -93,7 +95,7 @@ def _types_before(work: Work, ordinal: int) -> TypesState:
     return TypesState.from_json(before.cursor["types"])
 
 
-def _write_parts(work: Work, key: CommitKey, swept: Swept, sinks: dict[str, Sink]) -> tuple[PartFile, ...]:
+def _write_parts(work: Work, key: CommitKey, swept: Swept, sinks: Mapping[str, Sink]) -> tuple[PartFile, ...]:
     folder = attempt_folder(work.landscape, work.attempt)
     return tuple(
         write_part(

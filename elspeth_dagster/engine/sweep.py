@@ -30,10 +30,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Swept:
-    """What one sweep gives: the tables of its segments, and a part per sink that gets rows."""
+    """What one sweep gives: the tables of its segments, a part per sink that gets rows, and what went in."""
 
     tables: Mapping[str, pa.Table]
     parts: Mapping[str, Part]
+    rows_in: int
 
 
 @dataclass
@@ -64,7 +65,7 @@ class Stage:
                 walk.through_gate(node, arrived)
             else:
                 walk.through_transform(node, self.transforms[node.name], arrived)
-        return walk.result()
+        return walk.result(records.num_records)
 
 
 @dataclass(frozen=True)
@@ -184,10 +185,9 @@ class _Walk:
         at = None if error.token is None else row_index(error.token)
         return RowFailureError(self.graph.pipeline, node.name, at, (first, last), error)
 
-    def result(self) -> Swept:
-        """The tables and the parts."""
+    def result(self, rows_in: int) -> Swept:
         parts = {sink: _part(pieces) for sink, pieces in self.for_sinks.items()}
-        return Swept(self.record.tables(), parts)
+        return Swept(self.record.tables(), parts, rows_in)
 
 
 def _in_order(pieces: list[Rows]) -> Rows:

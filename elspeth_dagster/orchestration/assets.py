@@ -154,7 +154,7 @@ def _job(compiled: Compiled, assets: dg.AssetsDefinition, console: str | None) -
 
 def _launch_config(compiled: Compiled, console: str | None) -> dg.ConfigMapping:
     op = graph_name(compiled.graph.pipeline)
-    loggers = {"loggers": {console: {}}} if console else {}
+    loggers: dict[str, Any] = {"loggers": {console: {}}} if console else {}
 
     def to_ops(choices: dict[str, Any]) -> dict[str, Any]:
         return {"ops": {op: {"ops": {"open_run": {"config": choices}}}}} | loggers

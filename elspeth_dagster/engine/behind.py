@@ -1,0 +1,45 @@
+"""Commits one piece of work while the next is made: writing waits on the disk, making does not."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+
+class Behind:
+    """Does one thing at a time, in order, in a thread of its own."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+        self._pending: Future[Any] | None = None
+
+    def do(self, work: Callable[[], Any]) -> None:
+        """Waits until the work before is done, raising its error, and begins this one."""
+        self.wait()
+        self._pending = self._pool.submit(work)
+
+    def wait(self) -> None:
+        """Waits until nothing is under way, raising the error of what was."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+
+@contextmanager
+def one_behind() -> Iterator[Behind]:
+    """Something that does work behind the block; all of it is done when the block ends.
+
+    The first error wins: when the block fails, work under way is finished, and an error of it is a note on
+    that of the block.
+    """
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="elspeth-commit") as pool:
+        behind = Behind(pool)
+        try:
+            yield behind
+        except BaseException as error:
+            try:
+                behind.wait()
+            except Exception as second:  # noqa: BLE001 - any error of the work behind becomes a note
+                error.add_note(f"meanwhile, the commit before failed: {type(second).__name__}: {second}")
+            raise
+        behind.wait()
