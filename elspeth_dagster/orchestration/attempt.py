@@ -51,7 +51,7 @@ def phase_work(
     with _as_failure(compiled), resource.opened() as landscape:
         request = _request(context, compiled, launch or Launch(str(compiled.settings.path)))
         attempt = ensure_attempt(landscape, request)
-        with _recorded(context, landscape, attempt, phase):
+        with _recorded(context, compiled, landscape, attempt, phase):
             yield _work(context, compiled, landscape, attempt)
 
 
@@ -122,7 +122,11 @@ def _finished(instance: dg.DagsterInstance) -> Callable[[str], bool]:
 
 @contextmanager
 def _recorded(
-    context: dg.OpExecutionContext, landscape: Landscape, attempt: Attempt, phase: Phase
+    context: dg.OpExecutionContext,
+    compiled: Compiled,
+    landscape: Landscape,
+    attempt: Attempt,
+    phase: Phase,
 ) -> Iterator[None]:
     """Logs the phase's start and end, and closes the attempt when the op fails or is interrupted."""
     node = context.op_handle.name
@@ -132,32 +136,43 @@ def _recorded(
     except (dg.RetryRequested, *_NO_FAULT_OF_THE_RUN):
         raise
     except (KeyboardInterrupt, DagsterExecutionInterruptedError) as error:
-        _close(landscape, attempt, AttemptStatus.INTERRUPTED, error, node)
+        _close(landscape, attempt, AttemptStatus.INTERRUPTED, error, error_facts(error, node, compiled))
         raise
     except BaseException as error:
-        _close(landscape, attempt, AttemptStatus.FAILED, error, node)
+        _close(landscape, attempt, AttemptStatus.FAILED, error, error_facts(error, node, compiled))
         raise
     log_phase(landscape, attempt, phase, node, PhaseStatus.COMPLETED)
 
 
 def _close(
-    landscape: Landscape, attempt: Attempt, status: AttemptStatus, error: BaseException, op: str
+    landscape: Landscape,
+    attempt: Attempt,
+    status: AttemptStatus,
+    error: BaseException,
+    facts: dict[str, Any],
 ) -> None:
     """Records the attempt's end; a failure to do so is a note on the error that is on its way."""
     try:
-        close_attempt(landscape, attempt, status=status, error=error_facts(error, op))
+        close_attempt(landscape, attempt, status=status, error=facts)
     except ElspethError as second:
         error.add_note(f"while recording the end of the attempt: {second}")
 
 
-def error_facts(error: BaseException, op: str) -> dict[str, Any]:
-    """What the record keeps of an error."""
-    facts: dict[str, Any] = {"op": op, "type": type(error).__name__, "message": str(error)}
-    for name in ("node", "row", "exception", "retryable"):
-        value = getattr(error, name, None)
-        if value is not None:
-            facts[name] = value
-    return facts
+def error_facts(error: BaseException, op: str, compiled: Compiled) -> dict[str, Any]:
+    """What the record keeps of an error; secrets of the settings are out."""
+    message = compiled.settings.scrubbed(str(error))
+    facts: dict[str, Any] = {"op": op, "type": type(error).__name__, "message": message}
+    return facts | _culprits(error, compiled)
+
+
+def _culprits(error: BaseException, compiled: Compiled) -> dict[str, Any]:
+    """Which node, which row, which exception, as far as the error knows."""
+    found = {name: getattr(error, name, None) for name in ("node", "row", "exception")}
+    known = {name: value for name, value in found.items() if value is not None}
+    return {
+        name: compiled.settings.scrubbed(value) if isinstance(value, str) else value
+        for name, value in known.items()
+    }
 
 
 @contextmanager
@@ -166,11 +181,9 @@ def _as_failure(compiled: Compiled) -> Iterator[None]:
     try:
         yield
     except ElspethError as error:
-        metadata: dict[str, Any] = {"pipeline": compiled.graph.pipeline, "error": type(error).__name__}
-        for name in ("node", "row", "exception"):
-            value = getattr(error, name, None)
-            if value is not None:
-                metadata[name] = value
-        notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
-        metadata["host"] = socket.gethostname()
-        raise dg.Failure(f"{error}{notes}", metadata=metadata, allow_retries=error.retryable) from error
+        metadata = {"pipeline": compiled.graph.pipeline, "error": type(error).__name__}
+        metadata |= _culprits(error, compiled) | {"host": socket.gethostname()}
+        text = "\n".join([str(error), *getattr(error, "__notes__", ())])
+        raise dg.Failure(
+            compiled.settings.scrubbed(text), metadata=metadata, allow_retries=error.retryable
+        ) from error
