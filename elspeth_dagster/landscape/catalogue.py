@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
 from elspeth_dagster.landscape import storage
 from elspeth_dagster.landscape.errors import (
@@ -103,12 +103,17 @@ class Landscape:
 
     @contextmanager
     def _begin(self, *, read_only: bool) -> Iterator[Connection]:
+        options = {_READ_ONLY: read_only}
         try:
-            connection = self.engine.connect()
+            with self.engine.connect() as connection, connection.execution_options(**options).begin():
+                yield connection
         except DBAPIError as error:
-            raise CatalogueLostError(self.location.display, "connecting", str(error.orig)) from error
-        with connection, connection.execution_options(**{_READ_ONLY: read_only}).begin():
-            yield connection
+            where, why = self.location.display, str(error.orig).strip()
+            if error.connection_invalidated or isinstance(error, OperationalError):
+                raise CatalogueLostError(where, "reading" if read_only else "writing", why) from error
+            if type(error) is DatabaseError:
+                raise UnreadableLandscapeError(where, why) from error
+            raise
 
     def _check_version(self, *, create: bool) -> None:
         found = self._version()
@@ -121,15 +126,10 @@ class Landscape:
         self._migrate()
 
     def _version(self) -> str | None:
-        try:
-            with self.read() as connection:
-                if not inspect(connection).has_table("alembic_version"):
-                    return None
-                return connection.execute(
-                    text("SELECT version_num FROM alembic_version")
-                ).scalar_one_or_none()
-        except DBAPIError as error:
-            raise UnreadableLandscapeError(self.location.display, str(error.orig)) from error
+        with self.read() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
     def _migrate(self) -> None:
         # Loading Alembic takes longer than everything else here, and only a new or old catalogue needs it.
@@ -181,9 +181,9 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _postgresql_engine(url: URL) -> Engine:
     options = (
-        f"-c lock_timeout={BUSY_TIMEOUT_S}s -c idle_in_transaction_session_timeout={BUSY_TIMEOUT_S}s "
-        "-c synchronous_commit=on"
-    )
+        f"{url.query.get('options', '')} -c lock_timeout={BUSY_TIMEOUT_S}s "
+        f"-c idle_in_transaction_session_timeout={BUSY_TIMEOUT_S}s -c synchronous_commit=on"
+    ).strip()
     engine = create_engine(url, pool_pre_ping=True, connect_args={"options": options, "connect_timeout": 10})
     event.listen(engine, "begin", _begin_postgresql)
     return engine
@@ -192,8 +192,3 @@ def _postgresql_engine(url: URL) -> Engine:
 def _begin_postgresql(connection: Connection) -> None:
     if connection.get_execution_options().get(_READ_ONLY, False):
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-
-
-def is_lost(error: DBAPIError) -> bool:
-    """Whether an error says that the database is away or busy, rather than that the statement is wrong."""
-    return error.connection_invalidated or isinstance(error, OperationalError)

@@ -13,7 +13,6 @@ from elspeth_dagster.rows.canonical import canonical_text
 VOLATILE = frozenset({"arrived_us"})
 """Columns that differ when the same work is done again, and are left out of a content digest."""
 
-
 # Where a file lies is no part of what it says, and the ids are the database's own.
 _PLACES = frozenset({"path", "rendered_path", "commit_id", "run_id", "edge_id"})
 
@@ -40,10 +39,14 @@ class TableHasher:
         if self._header is None:
             self._header = _header(table.schema)
         self._rows += table.num_rows
-        for index, name in enumerate(table.column_names):
-            if name not in VOLATILE:
-                for array in table.column(index).chunks:
-                    self._feed(f"{index}", array)
+        columns = [
+            column
+            for name, column in zip(table.column_names, table.columns, strict=True)
+            if name not in VOLATILE
+        ]
+        for index, column in enumerate(columns):
+            for array in column.chunks:
+                self._feed(str(index), array)
 
     def hexdigest(self) -> str:
         """The digest of everything added so far, in hex."""
@@ -61,7 +64,7 @@ class TableHasher:
         if pa.types.is_null(array.type) or len(array) == 0:
             return
         if array.null_count:
-            self._add(path + "?", array.is_valid().cast(pa.uint8()).buffers()[1], len(array))
+            self._add_fixed(path + "?", array.is_valid().cast(pa.uint8()))
             array = array.drop_null()
         else:
             self._add(path + "?", b"\x01" * len(array), len(array))
