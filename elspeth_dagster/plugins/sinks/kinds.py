@@ -131,7 +131,7 @@ def _json_kinds(texts: pa.Array) -> Kinds:
         (Kind.NULL, ["", "n"]),
     ):
         kinds[_mask(pc.is_in(first, pa.array(initials)))] = kind
-    extension = _mask(pc.starts_with(texts, _EXTENSION).fill_null(value=False))
+    extension = _mask(pc.starts_with(texts, _EXTENSION).fill_null(False))
     for position in np.flatnonzero(extension):
         kinds[position] = _extension_kind(texts[int(position)].as_py())
     for position in np.flatnonzero(kinds == Kind.INT):
