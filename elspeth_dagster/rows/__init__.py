@@ -1,0 +1,1 @@
+"""Rows: shapes, types, canonical form and hashing, tokens, records as received."""

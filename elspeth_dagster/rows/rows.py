@@ -10,7 +10,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from elspeth_dagster.rows.canonical import canonical_cells, canonical_objects, sha256_rows
+from elspeth_dagster.rows.canonical import canonical_cells, hash_rows
 from elspeth_dagster.rows.values import build_column, decode_value
 
 Shape = tuple[str, ...]
@@ -165,7 +165,7 @@ class Rows:
     def hashes(self) -> pa.Array:
         """SHA-256 of each row's canonical form (fixed-size binary of 32)."""
         cells = {name: column.canonical for name, column in self.columns.items()}
-        return sha256_rows(canonical_objects(cells, self.shapes, self.shape))
+        return hash_rows(cells, self.shapes, self.shape)
 
     def filter(self, mask: pa.Array) -> "Rows":
         """The rows where `mask` is true, in order."""
