@@ -68,7 +68,7 @@ def main() -> None:
 
 @main.command()
 @click.argument("settings", type=click.Path(path_type=Path))
-@click.option("--limit", type=click.IntRange(min=0), help="Read at most so many records.")
+@click.option("--limit", type=click.IntRange(min=0), help="Read at most so many records; 0 for all.")
 @click.option("--source-path", help="Read this file in place of the settings' one.")
 @_landscape_option
 @_json_option

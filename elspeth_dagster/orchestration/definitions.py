@@ -15,6 +15,7 @@ from elspeth_dagster.orchestration.names import NameCollisionError, safe_name
 from elspeth_dagster.orchestration.platform import platform_root
 from elspeth_dagster.orchestration.resource import LandscapeResource
 from elspeth_dagster.plugins.compile import Compiled, compile_pipeline
+from elspeth_dagster.settings import pipeline_name
 
 FOLDER_VARIABLE = "ELSPETH_PIPELINES"
 _SUFFIXES = (".yaml", ".yml")
@@ -67,25 +68,30 @@ def build_from(
         landscape: Where runs are recorded, when the resource's defaults are not right.
         console: Replaces Dagster's console logger.
     """
-    name = "console" if console else None
+    console_name = "console" if console else None
     loaded = _load(paths)
     targets = _targets(loaded)
     outside: dict[dg.AssetKey, Path] = {}
     assets: list[Any] = []
-    jobs = []
+    jobs: list[Any] = []
     for compiled in loaded.pipelines:
         upstream = _upstream(compiled, targets, outside)
-        pipeline = build_pipeline(compiled, upstream, console=name)
+        pipeline = build_pipeline(compiled, upstream, console=console_name)
         assets.append(pipeline.assets)
         jobs.append(pipeline.job)
     assets += [_external(key, path) for key, path in outside.items()]
-    assets += [_broken_asset(path, why) for path, why in loaded.broken]
+    for path, why in loaded.broken:
+        broken = _broken_asset(path, why)
+        assets.append(broken)
+        name = safe_name(pipeline_name(path))
+        if name not in {job.name for job in jobs}:
+            jobs.append(dg.define_asset_job(name, selection=[broken]))
     return dg.Definitions(
         assets=assets,
         jobs=jobs,
         resources={"landscape": landscape or LandscapeResource(), IO_MANAGER_KEY: PublishedArtifacts()},
         executor=dg.in_process_executor,
-        loggers={name: console} if name and console else None,
+        loggers={console_name: console} if console_name and console else None,
     )
 
 
@@ -177,7 +183,7 @@ def _external(key: dg.AssetKey, path: Path) -> dg.AssetSpec:
 def _broken_asset(path: Path, why: str) -> dg.AssetsDefinition:
     """An asset that stands for a settings file that does not load, and fails with the reason."""
     root = platform_root()
-    name = path.parent.name if path.stem == "settings" else path.stem
+    name = pipeline_name(path)
     shown = path.relative_to(root) if path.is_relative_to(root) else path
     key = dg.AssetKey(["broken_settings", *shown.parts])
 

@@ -65,7 +65,8 @@ class PipelineOps:
 
         def open_run(context: dg.OpExecutionContext, landscape: LandscapeResource) -> None:
             """Opens the landscape, makes the run and its first attempt."""
-            launch = Launch(str(compiled.settings.path), **context.op_config)
+            chosen = context.op_config
+            launch = Launch(str(compiled.settings.path), chosen["source_path"], chosen["limit"] or None)
             with phase_work(context, compiled, landscape, Phase.DATABASE, launch) as work:
                 context.log.info(
                     f"run {work.run_id}, attempt {work.attempt.number}, in {work.landscape.location.display}"
@@ -179,7 +180,7 @@ def launch_schema(compiled: Compiled) -> dict[str, dg.Field]:
     path = compiled.settings.source.options.get("path")
     return {
         "limit": dg.Field(
-            dg.Noneable(int), default_value=None, description="Read at most so many records; null for all."
+            dg.Noneable(int), default_value=0, description="Read at most so many records; 0 for all."
         ),
         "source_path": dg.Field(
             dg.Noneable(str), default_value=path, description="Read this file in place of the settings' one."
