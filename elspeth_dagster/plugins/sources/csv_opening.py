@@ -78,19 +78,19 @@ class OpeningReader:
 
     def _header(self, record: RecordCut, content: bytes, line: int) -> Opening:
         behind = line + record.lines_ended
-        if record.kind is not Kind.CELLS:
-            return self._unreadable("quote or length", content, behind)
-        try:
-            cells = tuple(cell.decode() for cell in record.cells)
-        except UnicodeDecodeError:
-            return self._unreadable(f"it has bytes that are not {self.encoding}", content, behind)
-        return Opening(behind, cells)
-
-    def _unreadable(self, why: str, content: bytes, line: int) -> Opening:
+        where = {"file_path": self.place, "__line_number__": behind}
         raw = self.stream.original(content)
-        shown = {"file_path": self.place, "__encoding__": self.encoding, "__raw_bytes_hex__": raw.hex()}
-        problem = Problem(f"header: {why}", shown | {"__line_number__": line}, raw)
-        return Opening(line, has_data=False, problem=problem)
+        try:
+            text = content.decode()
+        except UnicodeDecodeError:
+            shown = where | {"__encoding__": self.encoding, "__raw_bytes_hex__": raw.hex()}
+            problem = Problem(f"header: it has bytes that are not {self.encoding}", shown, raw)
+            return Opening(behind, has_data=False, problem=problem)
+        if record.kind is not Kind.CELLS:
+            why = "unterminated quote" if record.kind is Kind.UNTERMINATED else "too large"
+            problem = Problem(f"header: {why}", where | {"__raw_line__": text}, raw)
+            return Opening(behind, has_data=False, problem=problem)
+        return Opening(behind, tuple(cell.decode() for cell in record.cells))
 
     def _next(self) -> tuple[RecordCut, bytes] | None:
         """The next record and its content, `None` at the end of the file."""
