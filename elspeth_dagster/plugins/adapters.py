@@ -3,9 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from elspeth_dagster.plugins.base import PluginError, Reason, RowError, Transformed
-from elspeth_dagster.plugins.transforms.common import keep_mask
+import numpy as np
+import pyarrow as pa
+
+from elspeth_dagster.plugins.base import FrameResult, PluginError, Reason, RowError, Transformed
+from elspeth_dagster.plugins.frames import FrameError, from_frame, in_order, rejections, to_frame
+from elspeth_dagster.plugins.transforms.common import keep_mask, kept
 from elspeth_dagster.rows.errors import InvalidValueError
+from elspeth_dagster.rows.fields import OBSERVED, Schema
 from elspeth_dagster.rows.rows import Rows
 from elspeth_dagster.rows.values import check_value
 
@@ -64,3 +69,35 @@ def invalid_field(row: Mapping[str, Any]) -> Reason | None:
             shown = name if isinstance(name, str) and name.isprintable() else repr(name)
             return {"reason": "invalid_value", "field": shown, "error": error.reason}
     return None
+
+
+def apply_frame(process: Callable[[Any], Any], rows: Rows, schema: Schema = OBSERVED) -> Transformed:
+    """Calls `process` with the rows as a frame.
+
+    Args:
+        process: Takes the frame, gives a `FrameResult`.
+        rows: The rows.
+        schema: The node's schema; its fields are columns of the frame whatever the rows have.
+
+    Raises:
+        PluginError: `process` raised, or what it returned does not say which row is which.
+    """
+    token = rows.tokens[0].as_py() if rows.num_rows == 1 else None
+    frame = to_frame(rows, schema)
+    known = [str(name) for name in frame.columns]
+    try:
+        result = process(frame)
+    except Exception as error:
+        raise PluginError(error, token=token) from error
+    if not isinstance(result, FrameResult):
+        wrong = TypeError(f"process returned {type(result).__name__}; it returns a FrameResult")
+        raise PluginError(wrong, token=token)
+    try:
+        rejected = rejections(result, rows.num_rows)
+        positions = np.array([p for p in range(rows.num_rows) if p not in rejected], np.int64)
+        accepted = rows.take(pa.array(positions)) if rejected else rows
+        taken = from_frame(in_order(result.frame, positions, rows.num_rows), accepted, known)
+    except FrameError as error:
+        raise PluginError(error, token=token) from error
+    invalid = {int(positions[place]): reason for place, reason in taken.errors.items()}
+    return Transformed(kept(taken.rows, taken.errors), {**rejected, **invalid})

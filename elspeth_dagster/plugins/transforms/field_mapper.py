@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pydantic import AfterValidator, Field
 
 from elspeth_dagster.plugins.base import Reason, Transform, Transformed, promised
+from elspeth_dagster.plugins.cases import combine
 from elspeth_dagster.plugins.transforms.common import ValidatedOptions, headers, kept, misfits
 from elspeth_dagster.plugins.transforms.paths import Extracted, Status, extract
 from elspeth_dagster.rows.rows import Column, Rows, Shape
@@ -96,9 +96,12 @@ class _Mapping:
             for index, (source, _) in enumerate(self.entries)
             if "." in source and source not in self.headers
         }
-        cases, self.case = _cases(rows, self.paths)
-        self.shapes = [shape for shape, _ in cases]
-        self.plans = [self._plan(shape, statuses) for shape, statuses in cases]
+        facts = [rows.shape.to_numpy(), *(path.statuses for path in self.paths.values())]
+        cases, self.case = combine(facts)
+        self.shapes = [rows.shapes[case[0]] for case in cases]
+        self.plans = [
+            self._plan(rows.shapes[case[0]], dict(zip(self.paths, case[1:], strict=True))) for case in cases
+        ]
 
     def _plan(self, keys: Shape, statuses: Mapping[int, int]) -> _Plan:
         moved: dict[str, _Origin] = {}
@@ -192,20 +195,3 @@ class _Mapping:
                 if header is not None:
                     originals[target] = header
         return originals
-
-
-def _cases(
-    rows: Rows, paths: Mapping[int, Extracted]
-) -> tuple[list[tuple[Shape, dict[int, int]]], npt.NDArray[np.int64]]:
-    """The combinations of keys and of statuses of paths that occur, and the index of its own for each row."""
-    if len(rows.shapes) == 1 or rows.num_rows == 0:
-        used = np.zeros(min(rows.num_rows, 1), np.int64)
-        case: npt.NDArray[np.int64] = np.zeros(rows.num_rows, np.int64)
-    else:
-        used, case = np.unique(rows.shape.to_numpy(), return_inverse=True)
-    cases: list[tuple[Shape, dict[int, int]]] = [(rows.shapes[code], {}) for code in used.tolist()]
-    for index, path in paths.items():
-        used, case = np.unique(case * len(Status) + path.statuses, return_inverse=True)
-        pairs = [divmod(code, len(Status)) for code in used.tolist()]
-        cases = [(cases[before][0], cases[before][1] | {index: status}) for before, status in pairs]
-    return cases, case

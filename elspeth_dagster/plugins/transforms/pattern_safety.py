@@ -1,10 +1,10 @@
 """Whether `re` can match a pattern without trying the same text in very many ways.
 
 A pattern is turned into an automaton with one state per character node. `re` goes through it depth-first, so
-that its work is bounded by the number of paths that a text can take. Those are many when a text can go round a
-loop in two ways (then there are exponentially many), when two loops that follow each other can share a text
-between them, or when there are very many choices outside loops. What is not sure to be harmless is refused. A
-pattern that starts with an open-ended repeat may still take time that grows with the square of a text's length.
+that its work is bounded by the number of paths that a text can take. Those are many when a text can go round
+a loop in two ways (then there are exponentially many), when two loops that follow each other can share a text
+between them, or when there are very many choices outside loops. What is not sure to be harmless is refused.
+A pattern that starts with an open-ended repeat may still take time that grows with the square of the length.
 """
 
 from itertools import combinations, product

@@ -1,0 +1,144 @@
+"""What `elspeth plugins` shows: every plugin with its options."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic_core import PydanticUndefined
+
+from elspeth_dagster.plugins.base import Plugin
+from elspeth_dagster.plugins.errors import BrokenPluginError
+from elspeth_dagster.plugins.kinds import PluginKind, kind_of
+from elspeth_dagster.plugins.options import SCHEMA
+from elspeth_dagster.plugins.registry import PluginSet
+
+_ORDER = list(PluginKind)
+
+
+@dataclass(frozen=True)
+class OptionDescription:
+    """An option of a plugin.
+
+    Attributes:
+        name: As it is written in a settings file.
+        type: For people.
+        required: Whether it must be given.
+        default: What it is otherwise, as JSON has it.
+        description: What it does.
+    """
+
+    name: str
+    type: str
+    required: bool
+    default: Any
+    description: str
+
+
+@dataclass(frozen=True)
+class PluginDescription:
+    """A plugin.
+
+    Attributes:
+        kind: `source`, `transform` or `sink`; empty when it cannot be loaded.
+        name: As a settings file names it.
+        origin: Where it comes from.
+        summary: The first line of its docstring.
+        options: Its options.
+        error: Why it cannot be used, or empty.
+    """
+
+    kind: str
+    name: str
+    origin: str
+    summary: str
+    options: tuple[OptionDescription, ...]
+    error: str = ""
+
+
+def describe_plugins(plugins: PluginSet) -> list[PluginDescription]:
+    """Every plugin, by kind and name; those that cannot be loaded are last."""
+    described = [_described(candidate.name, candidate.origin, candidate.load) for candidate in plugins.all()]
+    order = {kind.value: index for index, kind in enumerate(_ORDER)}
+    return sorted(
+        described, key=lambda plugin: (order.get(plugin.kind, len(order)), plugin.name, plugin.origin)
+    )
+
+
+def _described(name: str, origin: str, load: Any) -> PluginDescription:
+    try:
+        plugin: type[Plugin] = load()
+    except BrokenPluginError as error:
+        return PluginDescription("", name, origin, "", (), str(error))
+    kind = kind_of(plugin)
+    summary = (inspect.getdoc(plugin) or "").partition("\n")[0]
+    return PluginDescription(kind.value, name, origin, summary, tuple(_options(kind, plugin.Options)))
+
+
+def _options(kind: PluginKind, model: type[BaseModel]) -> Iterator[OptionDescription]:
+    yield OptionDescription(
+        SCHEMA, "mapping", required=False, default={"mode": "observed"}, description=_SCHEMA
+    )
+    if kind is PluginKind.SOURCE:
+        yield OptionDescription(
+            "on_validation_failure", "text", required=True, default=None, description=_FAILURE
+        )
+    schema = model.model_json_schema(mode="validation")
+    for name, field in model.model_fields.items():
+        key = field.alias or name
+        default = field.get_default(call_default_factory=True)
+        yield OptionDescription(
+            key,
+            _type_text(schema.get("properties", {}).get(key, {}), schema.get("$defs", {})),
+            field.is_required(),
+            None if default is PydanticUndefined else _plain(default),
+            field.description or "",
+        )
+
+
+_SCHEMA = "Declared fields, and how strictly they are meant."
+_FAILURE = "Sink that takes rows that are not valid, or 'discard'."
+_TYPES = {
+    "string": "text",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
+    "null": "nothing",
+    "object": "mapping",
+    "array": "list",
+}
+
+
+def _json_schema(model: type[BaseModel]) -> dict[str, Any]:
+    try:
+        return model.model_json_schema(mode="validation")
+    except PydanticInvalidForJsonSchema:  # a type of the plugin's own
+        return {"properties": {}}
+
+
+def _type_text(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    """The type of a JSON schema in words."""
+    if "$ref" in schema:
+        return _type_text(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    if "const" in schema:
+        return str(schema["const"])
+    for key in ("anyOf", "oneOf", "allOf"):
+        if key in schema:
+            texts = dict.fromkeys(_type_text(part, definitions) for part in schema[key])
+            return " | ".join(text for text in texts if text != _TYPES["null"])
+    if schema.get("type") == "array" and isinstance(schema.get("items"), dict):
+        return f"list of {_type_text(schema['items'], definitions)}"
+    return _TYPES.get(str(schema.get("type")), "any")
+
+
+def _plain(value: Any) -> Any:
+    """A default as JSON has it."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, tuple | list | set | frozenset):
+        return [_plain(item) for item in value]
+    return getattr(value, "value", value)
