@@ -42,10 +42,13 @@ class Preview:
         if not self.wants_more:
             return
         first = rows.slice(0, _PREVIEW_ROWS - len(self.cells))
-        names = list(first.columns)[:_PREVIEW_COLUMNS]
-        columns = [csv_cells(first.columns[name].values, first.columns[name].is_json) for name in names]
-        for cells in zip(*(column.to_pylist() for column in columns), strict=True):
-            self.cells.append(dict(zip(names, map(_shortened, cells), strict=True)))
+        columns = {
+            name: csv_cells(column.values, column.is_json).to_pylist()
+            for name, column in first.columns.items()
+        }
+        for place, shape in enumerate(first.shape.to_pylist()):
+            names = first.shapes[shape][:_PREVIEW_COLUMNS]
+            self.cells.append({name: _shortened(columns[name][place]) for name in names})
 
 
 def _shortened(text: str) -> str:

@@ -93,15 +93,15 @@ class RefusalLog:
 
     def close(self) -> tuple[dict[str, WrittenSegment], tuple[PartFile, ...]]:
         """Ends the files, and gives what is to be committed."""
-        return {name: writer.close() for name, writer in self._writers.items()}, tuple(self._parts)
+        written = {}
+        for name in tuple(self._writers):
+            written[name] = self._writers.pop(name).close()
+        return written, tuple(self._parts)
 
     def abandon(self, error: BaseException) -> None:
-        """Closes the files after an error, whose way goes on; a later attempt sweeps them away."""
-        for name, writer in self._writers.items():
-            try:
-                writer.close()
-            except OSError as failure:
-                error.add_note(f"while cleaning up, closing the segment {name!r} failed: {failure}")
+        """Lets the files go because of an error that is on its way; a later attempt sweeps them away."""
+        for name in tuple(self._writers):
+            self._writers.pop(name).abort(error)
 
     @property
     def refused(self) -> pa.Table:

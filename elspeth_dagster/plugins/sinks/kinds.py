@@ -11,6 +11,9 @@ import pyarrow.compute as pc
 from elspeth_dagster.rows.rows import Column
 
 _EXACT = 2**53
+# Characters of an integer: up to so many a float holds it exactly, and with more it is past 64 bits.
+_SHORT = 15
+_LONGEST_64_BITS = 20
 
 
 class Kind(IntEnum):
@@ -132,10 +135,13 @@ def _json_kinds(texts: pa.Array) -> Kinds:
     ):
         kinds[_mask(pc.is_in(first, pa.array(initials)))] = kind
     extension = _mask(pc.starts_with(texts, _EXTENSION).fill_null(False))
-    for position in np.flatnonzero(extension):
-        kinds[position] = _extension_kind(texts[int(position)].as_py())
-    for position in np.flatnonzero(kinds == Kind.INT):
-        kinds[position] = _number_kind(texts[int(position)].as_py())
+    kinds[extension] = [_extension_kind(text) for text in texts.filter(pa.array(extension)).to_pylist()]
+    number = kinds == Kind.INT
+    kinds[number & _mask(pc.match_substring_regex(texts, "[.eE]").fill_null(False))] = Kind.FLOAT
+    long = (
+        number & (kinds != Kind.FLOAT) & _mask(pc.greater(pc.binary_length(texts), _SHORT).fill_null(False))
+    )
+    kinds[long] = [_integer_kind(text) for text in texts.filter(pa.array(long)).to_pylist()]
     return kinds
 
 
@@ -144,10 +150,8 @@ def _extension_kind(text: str) -> Kind:
     return _EXTENSIONS[tag]
 
 
-def _number_kind(text: str) -> Kind:
-    if any(sign in text for sign in ".eE"):
-        return Kind.FLOAT
-    number = int(text) if len(text) <= 20 else 2**64
+def _integer_kind(text: str) -> Kind:
+    number = int(text) if len(text) <= _LONGEST_64_BITS else 2**64
     if not -(2**63) <= number < 2**63:
         return Kind.BIG_INT
     return Kind.INT if int(float(number)) == number else Kind.WIDE_INT

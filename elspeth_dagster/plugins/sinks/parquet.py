@@ -1,6 +1,6 @@
 """The `parquet` sink: typed columns, in row groups that do not depend on how the rows were cut."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import cached_property
 from typing import Any, ClassVar
@@ -25,6 +25,7 @@ from elspeth_dagster.rows.texts import json_cells
 _GROUP_ROWS = 100_000
 _GROUP_BYTES = 64 << 20
 _FIXED_WIDTH_BYTES = 8
+_CHANGES: Mapping[ColumnType, Callable[[Any], Any]] = {ColumnType.DECIMAL: str, ColumnType.FLOAT: float}
 
 
 class Compression(Enum):
@@ -162,10 +163,12 @@ def converted(column: Column, kind: ColumnType) -> pa.Array:
         texts = json_cells(values, column.is_json)
         return pc.if_else(values.is_valid(), texts, pa.scalar(None, pa.string()))
     if not column.is_json:
-        return values.cast(kind.arrow)
+        # Arrow's check refuses every integer past 2^53, also those that a float holds exactly.
+        return values.cast(kind.arrow, safe=kind is not ColumnType.FLOAT)
+    change = _CHANGES.get(kind)
     cells: Sequence[Any] = column.to_python()
-    if kind is ColumnType.DECIMAL:
-        cells = [None if cell is None else str(cell) for cell in cells]
+    if change is not None:
+        cells = [None if cell is None else change(cell) for cell in cells]
     return pa.array(cells, kind.arrow)
 
 
