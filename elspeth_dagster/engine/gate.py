@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from elspeth_dagster.expressions import EvaluationError, Expression, label_of
+from elspeth_dagster.expressions import EvaluationError, Expression, labels_of
 from elspeth_dagster.graph import Node
 from elspeth_dagster.plugins.base import Reason
 from elspeth_dagster.rows.canonical import canonical_objects
@@ -89,9 +89,9 @@ class _Matching:
         return codes
 
     def _match(self, result: Any) -> int | Reason:
-        if isinstance(result, EvaluationError):
-            return {"reason": "evaluation_failed", "error": str(result)}
-        label = label_of(result)
+        (label,) = labels_of([result])
+        if isinstance(label, EvaluationError):
+            return {"reason": "evaluation_failed", "error": str(label)}
         if label in self._routes:
             return self.labels.setdefault(label, len(self.labels))
         return {"reason": "no_route", "label": label[:200], "routes": sorted(self._routes)}

@@ -1,6 +1,5 @@
 """A run whose sweeps are done and whose sinks wait to be published."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -128,4 +127,4 @@ class Case:
         return (self.root / path).read_bytes()
 
     def files(self, folder="out"):
-        return sorted(os.listdir(self.root / folder))
+        return sorted(path.name for path in (self.root / folder).iterdir())

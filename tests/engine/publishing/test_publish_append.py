@@ -4,7 +4,7 @@ from hashlib import sha256
 import pytest
 from publish_case import Case, Killed, csv_sink, jsonl_sink
 
-from elspeth_dagster.engine import publish_append
+from elspeth_dagster.engine import publish_append, publishing
 from elspeth_dagster.engine.publish_errors import AppendConflictError, ExistingTargetError, TargetError
 from elspeth_dagster.landscape import reads, storage
 from elspeth_dagster.landscape.errors import FenceLostError
@@ -223,8 +223,6 @@ def test_a_file_that_was_replaced_or_shortened_stops_a_resumed_append(case, monk
 
 
 def test_a_death_after_the_append_and_before_the_commit_appends_nothing_twice(case, monkeypatch):
-    from elspeth_dagster.engine import publishing
-
     old_file(case)
     swept(case, sink())
     with monkeypatch.context() as patched, pytest.raises(Killed):

@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from publish_case import Case, Killed, csv_sink, jsonl_sink
 
+from elspeth_dagster.engine import target
 from elspeth_dagster.engine.publish_errors import OutputOrderError, TargetError, TargetLockedError
+from elspeth_dagster.engine.target import Target
 from elspeth_dagster.landscape import reads, storage
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.errors import DamagedRecordError, FenceLostError
@@ -105,7 +107,7 @@ SWEPT = st.lists(st.tuples(ROW, EDGE, st.integers(0, 2), st.booleans()), max_siz
 
 @pytest.fixture(scope="module")
 def shared():
-    """A landscape for many runs, in memory where that can be had: here the disk would take most of the time."""
+    """A landscape for many runs, in memory where that can be had: the disk would take most of the time."""
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=memory) as folder, open_landscape(Path(folder)) as landscape:
         yield landscape, Path(folder)
@@ -320,9 +322,6 @@ def test_parts_out_of_order_stop_the_publish(case):
 
 
 def test_a_target_that_someone_else_holds_is_waited_for_with_a_limit(case, monkeypatch):
-    from elspeth_dagster.engine import target
-    from elspeth_dagster.engine.target import Target
-
     monkeypatch.setattr(target, "_LOCK_WAIT_S", 0.05)
     sink = csv_sink()
     case.sweep(sink, ROWS)

@@ -4,6 +4,8 @@ import pytest
 from publish_case import csv_sink, jsonl_sink
 
 from elspeth_dagster.accounting import imbalances
+from elspeth_dagster.engine import publishing
+from elspeth_dagster.engine.target import Draft
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.plugins.sinks.parquet import ParquetOptions, ParquetSink
 from elspeth_dagster.rows.fields import parse_schema
@@ -129,8 +131,6 @@ def test_all_rows_may_be_refused(case):
 
 @pytest.mark.parametrize("to", [None, "discard", "failed"])
 def test_doing_it_again_after_a_lost_commit_gives_the_same(case, monkeypatch, to):
-    from elspeth_dagster.engine import publishing
-
     sink, failed = csv_sink(BLOCK), jsonl_sink(path="out/failed.jsonl")
     swept(case, sink)
     commit = publishing.commit
@@ -148,8 +148,6 @@ def test_doing_it_again_after_a_lost_commit_gives_the_same(case, monkeypatch, to
 
 
 def test_a_second_process_of_the_same_attempt_finds_the_work_done(case, monkeypatch):
-    from elspeth_dagster.engine.target import Draft
-
     sink, failed = csv_sink(BLOCK), jsonl_sink(path="out/failed.jsonl")
     swept(case, sink)
     discard, first = Draft.writing, []
