@@ -151,8 +151,7 @@ def commit_digest(
         rows: The rows that it added to the catalogue's tables, by table, in any order.
     """
     proven = {
-        table: sorted(json_digest(_without(row, _PLACES)) for row in table_rows)
-        for table, table_rows in rows.items()
+        table: sorted(canonical_text(_said(row)) for row in table_rows) for table, table_rows in rows.items()
     }
     facts = {"content": content, "extra": dict(extra), "made_by": dict(made_by)}
     return json_digest(
@@ -160,8 +159,9 @@ def commit_digest(
     )
 
 
-def _without(row: Mapping[str, Any], left_out: frozenset[str]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in left_out}
+def _said(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row of the catalogue says; a column that was not given is stored as null."""
+    return {name: value for name, value in row.items() if name not in _PLACES and value is not None}
 
 
 def tally_rows(tallies: Iterable[Tally]) -> list[list[Any]]:

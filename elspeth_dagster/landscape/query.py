@@ -79,7 +79,10 @@ def _tables_named(connection: "duckdb.DuckDBPyConnection", sql: str) -> set[str]
         kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
         raise QueryError(f"one SELECT is taken here, and this is: {kinds}")
     ((serialized,),) = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
-    parsed = json.loads(serialized)
+    try:
+        parsed = json.loads(serialized)
+    except RecursionError as error:
+        raise QueryError("the query is nested too deeply") from error
     if parsed["error"]:
         raise QueryError(f"one SELECT is taken here: {parsed['error_message']}")
     return set(_inspect(parsed["statements"]))

@@ -20,6 +20,9 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_]+")
 # Sorted or nearly sorted, so that what a value shares with the one before it need not be stored.
 _DELTA_BYTES = frozenset({"token"})
 _DELTA_INTS = frozenset({"record", "row", "line", "arrived_us"})
+# Below this, starting threads takes longer than they save.
+_WORTH_THREADS_BYTES = 1 << 20
+_THREADS = 4
 # Hashes do not compress.
 _RANDOM = frozenset({"hash"})
 # Readers look rows up by these alone; statistics of the other columns would only cost.
@@ -87,9 +90,14 @@ class SegmentWriter:
 def write_segments(paths: Mapping[str, Path], tables: Mapping[str, pa.Table]) -> list[WrittenSegment]:
     """Writes tables as segments, durably but for their names, which are the folder's.
 
-    They are written and hashed at the same time, since hardly any of it holds Python up.
+    Large ones are written and hashed at the same time, since hardly any of it holds Python up.
     """
-    with ThreadPoolExecutor(max_workers=max(1, 2 * len(tables))) as pool:
+    if sum(table.nbytes for table in tables.values()) < _WORTH_THREADS_BYTES:
+        return [
+            WrittenSegment(name, paths[name], *_write_file(paths[name], table), table_digest(table))
+            for name, table in tables.items()
+        ]
+    with ThreadPoolExecutor(max_workers=_THREADS) as pool:
         written = {name: pool.submit(_write_file, paths[name], table) for name, table in tables.items()}
         contents = {name: pool.submit(table_digest, table) for name, table in tables.items()}
     return [

@@ -21,13 +21,14 @@ from elspeth_dagster.landscape.attempts import complete_run, ensure_attempt
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.commits import (
     ArtifactFacts,
+    ChunkFacts,
     CommitDraft,
     CommitKey,
     attempt_file,
     attempt_folder,
     commit,
 )
-from elspeth_dagster.landscape.digest import table_digest
+from elspeth_dagster.landscape.digest import commit_digest, table_digest
 from elspeth_dagster.landscape.errors import (
     CatalogueLostError,
     DamagedRecordError,
@@ -297,6 +298,7 @@ def test_files_are_durable_before_the_commit_and_their_folder_after_them(landsca
 
 @pytest.mark.parametrize("call", ["create_file", "fsync_file", "fsync_folder", "make_folder"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("places", ["sqlite"], indirect=True)
 def test_a_disk_that_fails_leaves_nothing_committed_and_is_survived(
     landscape, attempt, monkeypatch, call, number
 ):
@@ -355,6 +357,42 @@ def test_a_database_that_stays_away_is_named(landscape, attempt, monkeypatch):
     assert caught.value.retryable
 
 
+def test_a_commits_digest_can_be_computed_again_from_the_catalogue(landscape, attempt):
+    draft = sweep_draft(
+        parts=(part(landscape, attempt, PROCESS),),
+        chunk=ChunkFacts(1, 0, 0, 3, 10, {"inode": 2**63, "share": 0.5, "none": None}),
+        markers={"end": {"rows": 3, "when": None}},
+        artifact=ArtifactFacts(
+            "out", "/ü.csv", "csv", 3, 30, "ab", {"columns": ["a"], "preview": [[1.0, "ü"]]}
+        ),
+        catalogue={
+            "nodes": [{"name": "n", "kind": "gate", "position": 0, "stage": 0, "options": {}, "schema": {}}],
+            "edges": [{"source": "n", "target": "out", "label": "true", "mode": "move"}],
+        },
+        extra_content={"counts": {"rows_in": 3}},
+    )
+    commit(landscape, attempt, draft)
+    with landscape.read() as connection:
+        (made,) = connection.execute(select(schema.commits)).mappings()
+        recorded = {
+            table.name: [dict(row) for row in connection.execute(select(table)).mappings()]
+            for table in schema.metadata.sorted_tables
+            if "commit_id" in table.c and table is not schema.commits
+        }
+    assert all(recorded.values())
+    again = commit_digest(
+        key={name: made[name] for name in ("run_id", "phase", "node", "ordinal")},
+        made_by={name: made[name] for name in ("engine_version", "code_digest")},
+        content=made["content_digest"],
+        extra=made["extra"],
+        rows=recorded,
+    )
+    assert again == made["digest"]
+    recorded["tallies"][0]["count"] += 1
+    key = {name: made[name] for name in ("run_id", "phase", "node", "ordinal")}
+    assert commit_digest(key=key, made_by={}, content="", extra={}, rows=recorded) != again
+
+
 @pytest.mark.parametrize(
     ("damage", "found"),
     [
@@ -383,6 +421,7 @@ def test_an_export_can_be_committed_after_completion(landscape, attempt):
 
 
 @pytest.mark.parametrize("node", ["../../escape", "a/b", "ünï cöde", "CON", "x" * 500, "..."])
+@pytest.mark.parametrize("places", ["sqlite"], indirect=True)
 def test_any_node_name_makes_a_file_below_the_attempts_folder(landscape, attempt, node):
     draft = replace(sweep_draft(), key=CommitKey(Phase.PROCESS, node, 0))
     assert commit(landscape, attempt, draft) is True
