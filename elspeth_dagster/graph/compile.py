@@ -58,8 +58,9 @@ def _examine(settings: Settings, facts: Mapping[str, NodeFacts]) -> _Examined:
     rules = {gate.name: check_gate(gate, findings) for gate in settings.gates}
     edges = resolve_edges(wiring, findings)
     if not unsupported:
-        _check_cycles(places, edges, findings)
-        check_reachable(places, edges, wiring.sinks, findings)
+        circling = _check_cycles(places, edges, findings)
+        rest = {name: path for name, path in places.items() if name not in circling}
+        check_reachable(rest, edges, wiring.sinks, findings)
     _check_failure_sinks(wiring, facts, findings)
     check_compatible(edges, facts, places, findings)
     return _Examined(settings, facts, wiring, edges, rules, tuple(findings.problems))
@@ -79,16 +80,21 @@ def _places(settings: Settings, wiring: Wiring) -> dict[str, KeyPath]:
     return {node.name: node.path for node in nodes} | dict(wiring.sinks)
 
 
-def _check_cycles(places: Mapping[str, KeyPath], edges: tuple[Edge, ...], findings: Findings) -> None:
-    _, stuck = topological(tuple(places), edges)
+def _check_cycles(
+    places: Mapping[str, KeyPath], edges: tuple[Edge, ...], findings: Findings
+) -> frozenset[str]:
+    """Notes each cycle once, at the first of its nodes in the file; gives all nodes that are in one."""
+    order = list(places)
+    circling: set[str] = set()
+    _, stuck = topological(order, edges)
     while stuck:
-        cycle = cycle_in(stuck, edges)
-        first = min(cycle, key=list(places).index)
-        turn = cycle[:-1].index(first)
-        members = [*cycle[:-1][turn:], *cycle[:-1][:turn], first]
-        findings.add(places[first], f"rows would go round for ever: {' -> '.join(members)}")
-        rest = {name: path for name, path in places.items() if name not in cycle}
-        _, stuck = topological([name for name in stuck if name in rest], edges)
+        cycle = cycle_in(stuck, edges)[:-1]
+        first = cycle.index(min(cycle, key=order.index))
+        members = [*cycle[first:], *cycle[: first + 1]]
+        findings.add(places[members[0]], f"rows would go round for ever: {' -> '.join(members)}")
+        circling.update(cycle)
+        _, stuck = topological([name for name in stuck if name not in circling], edges)
+    return frozenset(circling)
 
 
 def _check_failure_sinks(wiring: Wiring, facts: Mapping[str, NodeFacts], findings: Findings) -> None:
