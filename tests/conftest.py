@@ -1,0 +1,90 @@
+"""Shared by all tests: a platform in a temporary folder, and the rule for what is absent.
+
+A test that needs something absent is skipped on a user's machine. Where ELSPETH_NO_SKIP=1, as in CI, every
+skip is a failure, save those of tests marked `may_skip`.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from unittest import mock
+
+import dagster as dg
+import pytest
+from platforms import HOME_YAML, Platform
+
+NO_SKIP = "ELSPETH_NO_SKIP"
+_OURS = "ELSPETH_"
+_KEPT = (NO_SKIP, "ELSPETH_SHARED_DATA")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "may_skip: what it needs may be absent even where skips fail")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: "pytest.CallInfo[None]"
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    strict = os.environ.get(NO_SKIP) == "1" and item.get_closest_marker("may_skip") is None
+    if strict and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, where {NO_SKIP}=1 allows no skips: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def dagster_homes() -> Iterator[Path]:
+    """A folder for Dagster homes, in memory where that can be had.
+
+    A pipeline costs Dagster a few hundred synchronous writes, whose durability is not what is tested here.
+    """
+    memory = Path("/dev/shm")
+    top = tempfile.mkdtemp(prefix="elspeth-homes-", dir=memory if os.access(memory, os.W_OK) else None)
+    yield Path(top)
+    shutil.rmtree(top, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def dagster_home_template(dagster_homes: Path) -> Path:
+    """A Dagster home with its databases made: making them takes longer than most tests."""
+    home = dagster_homes / "template"
+    home.mkdir()
+    (home / "dagster.yaml").write_text(HOME_YAML)
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        assert instance.get_runs(limit=1) == []
+    return home
+
+
+@pytest.fixture
+def platform_at(dagster_home_template: Path, dagster_homes: Path) -> Iterator[Callable[[Path], Platform]]:
+    """Makes a platform in a folder, and points this process at it until the test ends."""
+    here = Path.cwd()
+    homes: list[Path] = []
+    with mock.patch.dict(os.environ):
+        for name in [name for name in os.environ if name.startswith(_OURS) and name not in _KEPT]:
+            del os.environ[name]
+
+        def make(root: Path) -> Platform:
+            root.mkdir(parents=True, exist_ok=True)
+            home = Path(tempfile.mkdtemp(dir=dagster_homes))
+            shutil.copytree(dagster_home_template, home, dirs_exist_ok=True)
+            homes.append(home)
+            places = {"ELSPETH_ROOT": root, "ELSPETH_LANDSCAPE": root / "landscape", "DAGSTER_HOME": home}
+            os.environ.update({name: str(place) for name, place in places.items()})
+            os.chdir(root)
+            return Platform(root)
+
+        yield make
+        os.chdir(here)
+    for home in homes:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def platform(platform_at: Callable[[Path], Platform], tmp_path: Path) -> Platform:
+    """A platform in a folder of its own."""
+    return platform_at(tmp_path / "platform")
