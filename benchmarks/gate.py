@@ -143,8 +143,8 @@ def pipeline(folder: Path) -> tuple[dict[str, object], float]:
 def phases(folder: Path) -> list[tuple[str, float]]:
     """Seconds per phase, from the landscape's own log."""
     sql = (
-        "select node, extract(epoch from max(at::timestamptz) - min(at::timestamptz)) as s "
-        "from phases group by node order by min(at)"
+        "select node, epoch(max(logged_at)) - epoch(min(logged_at)) as s "
+        "from phases group by node order by min(logged_at)"
     )
     command = [
         sys.executable,

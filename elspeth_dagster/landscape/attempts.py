@@ -188,7 +188,7 @@ def log_phase(
         "phase": int(phase),
         "node": node,
         "status": status.value,
-        "at": datetime.now(UTC),
+        "logged_at": datetime.now(UTC),
         "detail": None if detail is None else dict(detail),
     }
     with landscape.transaction() as connection:

@@ -112,7 +112,7 @@ phases = Table(
     Column("phase", Integer, nullable=False),
     Column("node", Text, nullable=False),
     Column("status", Text, nullable=False),
-    Column("at", UtcTime, nullable=False),
+    Column("logged_at", UtcTime, nullable=False),
     Column("detail", _JSON),
     ForeignKeyConstraint(["run_id", "attempt"], ["attempts.run_id", "attempts.number"]),
     Index(None, "run_id", "attempt"),

@@ -90,7 +90,7 @@ def _runs() -> None:
         sa.Column("phase", sa.Integer(), nullable=False),
         sa.Column("node", _TEXT, nullable=False),
         sa.Column("status", _TEXT, nullable=False),
-        sa.Column("at", _TIME, nullable=False),
+        sa.Column("logged_at", _TIME, nullable=False),
         sa.Column("detail", _JSON, nullable=True),
         sa.ForeignKeyConstraint(
             ["run_id", "attempt"],
