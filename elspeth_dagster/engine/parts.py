@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -131,26 +132,33 @@ def write_part(
         ordinal: Number of the part among the commit's parts for this sink.
     """
     table = rows.to_table().append_column(_EDGE, edges)
-    info, rendered = _survey(Bound(rows, edges), sink)
     stem = folder / f"{name}-{token_hex(4)}"
-    path, rendered_path = stem.with_name(f"{stem.name}.arrow"), None
-    packed = _pack(table)
-    storage.write_file(path, packed)
-    if rendered is not None:
-        rendered_path = stem.with_name(f"{stem.name}.bytes")
-        storage.write_file(rendered_path, rendered)
+    path, rendered_path = stem.with_name(f"{stem.name}.arrow"), stem.with_name(f"{stem.name}.bytes")
+    # Hashing, packing and waiting for the disk let go of Python's lock and go on while rows are rendered.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        packing = pool.submit(lambda: _write(path, _pack(table)))
+        content = pool.submit(table_digest, table)
+        info, rendered = _survey(Bound(rows, edges), sink)
+        rendering = None if rendered is None else pool.submit(_write, rendered_path, rendered)
+    size_bytes, sha256 = packing.result()
     return PartFile(
         sink_name,
         ordinal,
         path,
-        rendered_path,
+        None if rendering is None else rendered_path,
         rows=rows.num_rows,
-        bytes=packed.size,
-        sha256=hashlib.sha256(packed).hexdigest(),
-        rendered_sha256=None if rendered is None else hashlib.sha256(rendered).hexdigest(),
+        bytes=size_bytes,
+        sha256=sha256,
+        rendered_sha256=None if rendering is None else rendering.result()[1],
         info=info.to_json(),
-        content_sha256=table_digest(table),
+        content_sha256=content.result(),
     )
+
+
+def _write(path: Path, data: Any) -> tuple[int, str]:
+    """Writes a file durably, and gives its size and hash (hex)."""
+    storage.write_file(path, data)
+    return memoryview(data).nbytes, hashlib.sha256(data).hexdigest()
 
 
 def _survey(bound: Bound, sink: Sink) -> tuple[PartInfo, Any]:

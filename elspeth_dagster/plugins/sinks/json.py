@@ -174,12 +174,8 @@ class JsonSink(FileSink):
         """A container with a line per element; no other text changes, and no text holds a line end."""
         if text[0] not in "[{":
             return text
-        nested = json.dumps(json.loads(text, parse_float=_Verbatim), indent=self.options.indent)
+        nested = json.dumps(json.loads(text), indent=self.options.indent)
         return nested.replace("\n", "\n" + " " * (2 * self._depth))
-
-
-class _Verbatim(float):
-    """A float that is written as it was read."""
 
 
 class _Frame:

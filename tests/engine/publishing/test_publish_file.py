@@ -4,9 +4,7 @@ import io
 import json
 import os
 import stat
-import tempfile
 from hashlib import sha256
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -17,9 +15,7 @@ from elspeth_dagster.engine import target
 from elspeth_dagster.engine.publish_errors import OutputOrderError, TargetError, TargetLockedError
 from elspeth_dagster.engine.target import Target
 from elspeth_dagster.landscape import reads, storage
-from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.errors import DamagedRecordError, FenceLostError
-from elspeth_dagster.landscape.location import Location
 from elspeth_dagster.plugins.sinks.json import JsonOptions, JsonSink
 from elspeth_dagster.plugins.sinks.parquet import ParquetOptions, ParquetSink
 
@@ -103,18 +99,6 @@ CELL = st.none() | st.integers(-5, 2**64) | st.text('a,"\né', max_size=3) | st.
 ROW = st.dictionaries(st.sampled_from("abc"), CELL, max_size=3)
 EDGE = st.sampled_from(["completed", "routed", "quarantined"])
 SWEPT = st.lists(st.tuples(ROW, EDGE, st.integers(0, 2), st.booleans()), max_size=14)
-
-
-@pytest.fixture(scope="module")
-def shared():
-    """A landscape for many runs, in memory where that can be had: the disk would take most of the time."""
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=memory) as folder, open_landscape(Path(folder)) as landscape:
-        yield landscape, Path(folder)
-
-
-def open_landscape(root):
-    return Landscape.open(Location.parse(root / "landscape"))
 
 
 @settings(max_examples=60, deadline=None)

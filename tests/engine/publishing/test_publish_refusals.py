@@ -1,7 +1,10 @@
 import json
+from itertools import pairwise
 
 import pytest
-from publish_case import csv_sink, jsonl_sink
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from publish_case import Case, csv_sink, jsonl_sink
 
 from elspeth_dagster.accounting import imbalances
 from elspeth_dagster.engine import publishing
@@ -163,3 +166,39 @@ def test_a_second_process_of_the_same_attempt_finds_the_work_done(case, monkeypa
     assert artifact.rows == 2
     assert case.files() == ["rows.csv"]
     assert len(reads.parts(case.landscape, case.attempt.run_id, "failed")) == 2
+
+
+ROW = st.fixed_dictionaries({}, optional={"id": st.sampled_from([1, 2.5, "x", None]), "x": st.just("y")})
+EDGE = st.sampled_from(["completed", "routed", "quarantined"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(ROW, EDGE), max_size=12),
+    st.sets(st.integers(0, 12)),
+    st.sampled_from([None, "discard", "failed"]),
+)
+def test_every_row_ends_once_wherever_the_parts_are_cut(shared, swept, cuts, to):
+    case = Case.new(*shared)
+    block = parse_schema({"mode": "fixed", "fields": ["id: int"]})
+    sink, failed = csv_sink(block, validate_input=True), jsonl_sink(path="out/failed.jsonl")
+    edges = sorted({0, len(swept), *(cut for cut in cuts if cut < len(swept))})
+    for start, end in pairwise(edges):
+        rows, ways = zip(*swept[start:end], strict=True)
+        case.sweep(sink, list(rows), rows=range(start, end), edges=list(ways))
+    fits = [way == "quarantined" or row == {"id": 1} for row, way in swept]
+    assert case.publish(sink, to=to, failure_sink=failed, takes_any=True).rows == sum(fits)
+    refused = [i for i, fit in enumerate(fits) if not fit]
+    assert [row["token"] for row in case.table("refusals")] == [root_token(i) for i in refused]
+    tallies = case.tallies()
+    assert tallies.get(("out", "in", "", ""), 0) == len(swept)
+    for outcome in ("completed", "routed", "quarantined"):
+        delivered = sum(fit and way == outcome for fit, (_, way) in zip(fits, swept, strict=True))
+        assert tallies.get(("out", "ended", outcome, "out"), 0) == delivered
+    if to == "failed":
+        assert tallies.get(("out", "out", "on_write_failure", "failed"), 0) == len(refused)
+        case.publish(failed, name="failed", takes_any=True)
+        found = [json.loads(line) for line in case.read("out/failed.jsonl").splitlines()]
+        kept = [{key: row[key] for key in row if not key.startswith("__")} for row in found]
+        assert kept == [swept[i][0] for i in refused]
+    assert balanced(case, ["out", "failed"]) == []
