@@ -1,6 +1,6 @@
 """The `field_mapper` transform (settings reference, 4.3): all renames at once, from the row as it came."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -185,13 +185,16 @@ class _Mapping:
             for keys, plan in plans
         )
 
-    def _originals(self, names: Mapping[str, None]) -> dict[str, str]:
-        originals = {name: header for name, header in self.rows.originals.items() if name in names}
-        for index, (source, target) in enumerate(self.entries):
-            if index not in self.paths and target in names:
-                field_name = source if source in self.rows.originals else self.headers.get(source, source)
-                header = self.rows.originals.get(field_name)
-                originals.pop(target, None)
-                if header is not None:
-                    originals[target] = header
-        return originals
+    def _origins(self, name: str) -> set[_Origin]:
+        return {plan.fields[name] for plan in self.plans if plan.fields is not None and name in plan.fields}
+
+    def _originals(self, names: Iterable[str]) -> dict[str, str]:
+        """The original headers of fields that have the values of one column, which had one."""
+        given = self.rows.originals
+        origins = {name: self._origins(name) for name in names}
+        single = {name: next(iter(found)) for name, found in origins.items() if len(found) == 1}
+        return {
+            name: given[origin]
+            for name, origin in single.items()
+            if isinstance(origin, str) and origin in given
+        }
