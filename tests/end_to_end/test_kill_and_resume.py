@@ -1,0 +1,172 @@
+"""Runs whose process is killed at a known instant, and what is left of them after a resume."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from brittle import (
+    HANGS,
+    counts,
+    dagster_run_ids,
+    expected_counts,
+    expected_outputs,
+    settings_of,
+    write_numbers,
+)
+from dagster import DagsterRunStatus
+from platforms import BIN, DEFINITIONS, Platform, kill, wait_for
+
+pytestmark = pytest.mark.dagster_process
+
+SLOW_SINK = '''
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from elspeth_dagster.plugins import RowSink
+
+
+class SlowSink(RowSink):
+    """Waits in the middle of its work until the file `go` is there."""
+
+    def write(self, rows: list[dict[str, Any]]) -> None:
+        root = Path(os.environ["ELSPETH_ROOT"])
+        while not (root / "go").exists():
+            (root / "reached").touch()
+            time.sleep(0.02)
+        with (root / "delivered.jsonl").open("a") as file:
+            file.writelines(json.dumps(row) + "\\n" for row in rows)
+'''
+
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def start(platform: Platform) -> Iterator[Start]:
+    """Starts commands that are killed at the latest when the test ends."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def starting(*command: str | Path) -> "subprocess.Popen[bytes]":
+        started.append(platform.start(*command))
+        return started[-1]
+
+    yield starting
+    for process in started:
+        kill(process)
+
+
+def write_hanging(platform: Platform, **settings: Any) -> Path:
+    write_numbers(platform)
+    platform.write("pipelines/tariffs/plugins/brittle.py", HANGS)
+    return platform.write("pipelines/tariffs/settings.yaml", settings_of("output", **settings))
+
+
+def run_until_it_hangs(platform: Platform, start: Start, *command: str | Path) -> "subprocess.Popen[bytes]":
+    process = start(*command)
+
+    def hanging() -> bool:
+        assert process.poll() is None, platform.read("started.log").decode()
+        return platform.path("reached").exists()
+
+    wait_for(hanging, "the plugin to reach its row")
+    return process
+
+
+def test_a_run_killed_in_process_is_resumed_and_a_living_one_is_not(platform: Platform, start: Start) -> None:
+    settings = write_hanging(platform)
+    process = run_until_it_hangs(platform, start, BIN / "elspeth", "run", settings)
+    (run,) = platform.runs()
+    assert run["status"] == "running"
+
+    refused = platform.resume(run["run_id"])
+    assert refused.code == 1
+    assert "alive" in refused.err
+    assert str(process.pid) in refused.err
+    assert process.poll() is None
+
+    kill(process)
+    assert not platform.path("output").exists()
+    platform.path("go").touch()
+    resumed = platform.resume(run["run_id"], process=True)
+
+    assert resumed.code == 0, resumed.err
+    assert resumed.json["attempts"] == 2
+    assert platform.outputs() == expected_outputs()
+    assert counts(resumed.json) == expected_counts()
+    with dg.DagsterInstance.get() as instance:
+        first, second = dagster_run_ids(platform, run["run_id"])
+        assert instance.get_run_by_id(first).status is DagsterRunStatus.FAILURE
+        assert instance.get_run_by_id(second).status is DagsterRunStatus.SUCCESS
+        assert instance.get_run_by_id(second).parent_run_id == first
+    committed = platform.sql(
+        "SELECT attempt, count(*) AS n FROM commits WHERE phase = 4 GROUP BY 1 ORDER BY 1"
+    )
+    assert [row["attempt"] for row in committed] == [1, 2]
+
+
+def test_a_killed_dagster_job_execute_is_resumed(platform: Platform, start: Start) -> None:
+    write_hanging(platform)
+    definitions = platform.write("definitions.py", DEFINITIONS)
+    command = (BIN / "dagster", "job", "execute", "-f", definitions, "-j", "tariffs")
+    kill(run_until_it_hangs(platform, start, *command))
+    platform.path("go").touch()
+    (run,) = platform.runs()
+
+    resumed = platform.resume(run["run_id"])
+
+    assert resumed.code == 0, resumed.err
+    assert platform.outputs() == expected_outputs()
+    assert counts(resumed.json) == expected_counts()
+
+
+def test_a_killed_run_of_three_shards_is_resumed_without_dagsters_memory(
+    platform: Platform, start: Start
+) -> None:
+    settings = write_hanging(platform, chunk=5, shards=3)
+    kill(run_until_it_hangs(platform, start, BIN / "elspeth", "run", settings))
+    platform.path("go").touch()
+    platform.forget_dagster()
+    (run,) = platform.runs()
+
+    resumed = platform.resume(run["run_id"], process=True)
+
+    assert resumed.code == 0, resumed.err
+    assert (resumed.json["run_id"], resumed.json["attempts"]) == (run["run_id"], 2)
+    assert platform.outputs() == expected_outputs()
+    assert counts(resumed.json) == expected_counts()
+
+
+def test_a_run_killed_between_two_publishes_keeps_the_first_and_makes_the_second(
+    platform: Platform, start: Start
+) -> None:
+    write_numbers(platform)
+    platform.plugin("slow_sink", SLOW_SINK)
+    settings = platform.pipeline("two", {
+        "source": {"plugin": "csv", "on_success": "read",
+                   "options": {"path": "numbers.csv", "on_validation_failure": "bad",
+                               "schema": {"mode": "fixed", "fields": ["id: int", "value: float"]}}},
+        "sinks": {"bad": {"plugin": "json", "options": {"path": "output/bad.jsonl"}},
+                  "read": {"plugin": "slow_sink"}},
+    })  # fmt: skip
+    process = run_until_it_hangs(platform, start, BIN / "elspeth", "run", settings)
+    (run,) = platform.runs()
+    published = platform.sql("SELECT sink, sha256 FROM artifacts")
+    kill(process)
+    platform.path("go").touch()
+    touched = {path: path.stat().st_mtime_ns for path in platform.path("output").iterdir()}
+
+    resumed = platform.resume(run["run_id"])
+
+    assert resumed.code == 0, resumed.err
+    assert resumed.json["status"] == "completed"
+    assert [row["sink"] for row in published] == ["bad"]
+    assert resumed.json["sinks"]["bad"]["sha256"] == published[0]["sha256"]
+    assert {path: path.stat().st_mtime_ns for path in platform.path("output").iterdir()} == touched
+    delivered = platform.read("delivered.jsonl").splitlines()
+    assert len(delivered) == resumed.json["sinks"]["read"]["rows"] == resumed.json["succeeded"]
+    assert resumed.json["succeeded"] + resumed.json["quarantined"] == resumed.json["rows_in"] == 40
