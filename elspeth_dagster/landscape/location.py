@@ -84,6 +84,9 @@ class Location:
         """The catalogue's place as it may be printed: a path, or a URL without its password."""
         return str(self.database) if self.database is not None else _hide(self.url)
 
+    def __str__(self) -> str:
+        return self.display
+
 
 def _hide(url: str) -> str:
     return _PASSWORD.sub(r"\1***@", url)

@@ -5,9 +5,11 @@ import multiprocessing
 from dataclasses import replace
 
 import pyarrow as pa
+from sqlalchemy import select
 
 from elspeth_dagster.accounting import Measure, Tally
-from elspeth_dagster.landscape.attempts import AttemptRequest
+from elspeth_dagster.landscape import schema
+from elspeth_dagster.landscape.attempts import AttemptRequest, ensure_attempt
 from elspeth_dagster.landscape.commits import ChunkFacts, CommitDraft, CommitKey, PartFile, attempt_file
 from elspeth_dagster.landscape.model import Phase
 
@@ -161,3 +163,18 @@ def processes_context():
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["elspeth_dagster.landscape.attempts"])
     return context
+
+
+def digests(landscape):
+    query = select(schema.commits.c.content_digest, schema.commits.c.digest).order_by(
+        schema.commits.c.commit_id
+    )
+    with landscape.read() as connection:
+        return connection.execute(query).all()
+
+
+def supersede(landscape):
+    return ensure_attempt(
+        landscape,
+        request("d2", parent_dagster_runs=("d1",), continues=True, dagster_finished=lambda _run: True),
+    )

@@ -4,6 +4,7 @@ import sys
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -73,6 +74,22 @@ def test_a_folder_in_its_place_is_named(tmp_path):
     (tmp_path / "catalogue.db").mkdir()
     with pytest.raises((UnreadableLandscapeError, CatalogueLostError)):
         Landscape.open(Location.parse(tmp_path))
+
+
+def test_a_migration_that_does_not_finish_leaves_nothing(location, monkeypatch):
+    real = command.upgrade
+
+    def fail_at_the_end(config, revision):
+        real(config, revision)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "upgrade", fail_at_the_end)
+        with pytest.raises(KeyboardInterrupt):
+            Landscape.open(location)
+    with pytest.raises(LandscapeMissingError):
+        Landscape.open(location, create=False)
+    Landscape.open(location).close()
 
 
 def _open(location, barrier, results):

@@ -1,22 +1,21 @@
-import errno
 from dataclasses import replace
 
 import pyarrow as pa
 import pytest
 from landscape_drafts import (
+    digests,
     files_of,
     part,
-    processes_context,
     request,
     source_draft,
     sweep_draft,
     token,
     tokens_table,
 )
-from sqlalchemy import event, select
+from sqlalchemy import select
 
 from elspeth_dagster.accounting import Measure, Tally
-from elspeth_dagster.landscape import reads, schema, storage
+from elspeth_dagster.landscape import reads, schema
 from elspeth_dagster.landscape.attempts import complete_run, ensure_attempt
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.commits import (
@@ -30,10 +29,7 @@ from elspeth_dagster.landscape.commits import (
 )
 from elspeth_dagster.landscape.digest import commit_digest, table_digest
 from elspeth_dagster.landscape.errors import (
-    CatalogueLostError,
-    DamagedRecordError,
     DeterminismError,
-    FenceLostError,
     MissingChunkError,
 )
 from elspeth_dagster.landscape.leftovers import delete_parts
@@ -41,21 +37,6 @@ from elspeth_dagster.landscape.model import Phase
 from elspeth_dagster.landscape.segments import SegmentWriter
 
 PROCESS = CommitKey(Phase.PROCESS, "stage_0", 0)
-
-
-def digests(landscape):
-    query = select(schema.commits.c.content_digest, schema.commits.c.digest).order_by(
-        schema.commits.c.commit_id
-    )
-    with landscape.read() as connection:
-        return connection.execute(query).all()
-
-
-def supersede(landscape):
-    return ensure_attempt(
-        landscape,
-        request("d2", parent_dagster_runs=("d1",), continues=True, dagster_finished=lambda _run: True),
-    )
 
 
 def test_everything_of_a_commit_is_there_at_once(landscape, attempt):
@@ -192,34 +173,6 @@ def test_arrival_times_and_layout_make_no_other_result(landscape, attempt):
     assert commit(landscape, attempt, replace(draft, tables={"records": pieces})) is False
 
 
-def test_a_newer_attempt_takes_the_right_to_commit(landscape, attempt):
-    commit(landscape, attempt, sweep_draft(0))
-    newer = supersede(landscape)
-    for ordinal in (0, 1):
-        with pytest.raises(FenceLostError, match=r"attempt 1 may not commit .*: attempt 2 holds the run now"):
-            commit(landscape, attempt, sweep_draft(ordinal))
-    assert commit(landscape, newer, sweep_draft(0)) is False
-    assert commit(landscape, newer, sweep_draft(1)) is True
-    assert reads.committed(landscape, attempt.run_id, Phase.PROCESS, "stage_0") == {0, 1}
-
-
-def test_the_fence_is_checked_inside_the_transaction(landscape, attempt, monkeypatch):
-    """A newer attempt that opens while the segments are being written wins."""
-    real = storage.fsync_folder
-
-    def and_then_lose(folder):
-        real(folder)
-        if attempt.run_id in folder.parts:
-            monkeypatch.setattr(storage, "fsync_folder", real)
-            supersede(landscape)
-
-    attempt_folder(landscape, attempt)
-    monkeypatch.setattr(storage, "fsync_folder", and_then_lose)
-    with pytest.raises(FenceLostError, match="attempt 2 holds the run now"):
-        commit(landscape, attempt, sweep_draft())
-    assert reads.committed(landscape, attempt.run_id, Phase.PROCESS, "stage_0") == set()
-
-
 def test_the_proof_does_not_depend_on_which_attempt_committed(location, tmp_path):
     def record(folder, *, interrupted):
         where = replace(location, segments=tmp_path / folder)
@@ -242,34 +195,6 @@ def test_the_proof_does_not_depend_on_which_attempt_committed(location, tmp_path
     assert record("left alone", interrupted=False) == (1, record("resumed", interrupted=True)[1])
 
 
-def test_a_redelivery_at_the_same_instant_commits_once(landscape, attempt):
-    spawn = processes_context()
-    barrier, results = spawn.Barrier(2), spawn.Queue()
-    processes = [
-        spawn.Process(target=_redelivered, args=(landscape.location, attempt, barrier, results))
-        for _ in range(2)
-    ]
-    for process in processes:
-        process.start()
-    counts = sorted(results.get(timeout=30) for _ in processes)
-    for process in processes:
-        process.join()
-    assert sum(counts) == 5
-    assert reads.committed(landscape, attempt.run_id, Phase.PROCESS, "stage_0") == set(range(5))
-    named = {segment.path for segment in reads.segments_of(landscape, attempt.run_id)}
-    on_disk = {f"{attempt.run_id}/{path}" for path in files_of(landscape, attempt)}
-    assert on_disk == named
-
-
-def _redelivered(location, attempt, barrier, results):
-    with Landscape.open(location) as landscape:
-        count = 0
-        for ordinal in range(5):
-            barrier.wait()
-            count += commit(landscape, attempt, sweep_draft(ordinal))
-        results.put(count)
-
-
 def test_a_streamed_segment_is_the_same_as_one_written_whole(landscape, attempt):
     draft = sweep_draft()
     path = attempt_file(landscape, attempt, draft.key, "tokens", ".parquet")
@@ -284,77 +209,6 @@ def test_a_streamed_segment_is_the_same_as_one_written_whole(landscape, attempt)
     assert reads.read_segment(landscape, segment).column("token").to_pylist() == [
         token(row) for row in (0, 1, 2)
     ]
-
-
-def test_files_are_durable_before_the_commit_and_their_folder_after_them(landscape, attempt, monkeypatch):
-    attempt_folder(landscape, attempt)
-    steps = []
-    monkeypatch.setattr(storage, "fsync_file", lambda _file: steps.append("file"))
-    monkeypatch.setattr(storage, "fsync_folder", lambda _folder: steps.append("folder"))
-    event.listen(landscape.engine, "commit", lambda _connection: steps.append("commit"))
-    commit(landscape, attempt, sweep_draft())
-    assert steps[-5:] == ["file", "file", "file", "folder", "commit"]
-
-
-@pytest.mark.parametrize("call", ["create_file", "fsync_file", "fsync_folder", "make_folder"])
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
-@pytest.mark.parametrize("places", ["sqlite"], indirect=True)
-def test_a_disk_that_fails_leaves_nothing_committed_and_is_survived(
-    landscape, attempt, monkeypatch, call, number
-):
-    def fail(*_arguments):
-        raise OSError(number, "the disk says no")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(storage, call, fail)
-        with pytest.raises(OSError, match="the disk says no"):
-            commit(landscape, attempt, sweep_draft())
-    assert digests(landscape) == []
-    assert commit(landscape, attempt, sweep_draft()) is True
-
-
-@pytest.mark.parametrize("committed", [False, True])
-def test_a_commit_whose_outcome_is_unknown_is_found_out(landscape, attempt, monkeypatch, committed):
-    """The database goes away at the commit, before or after it took effect."""
-    real, losses = Landscape.transaction, iter([True])
-
-    def lossy(self):
-        return _LosesItsAnswer(real(self), committed) if next(losses, False) else real(self)
-
-    monkeypatch.setattr(Landscape, "transaction", lossy)
-    assert commit(landscape, attempt, sweep_draft()) is True
-    assert len(digests(landscape)) == 1
-    for segment in reads.segments_of(landscape, attempt.run_id):
-        reads.read_segment(landscape, segment)
-
-
-class _LosesItsAnswer:
-    def __init__(self, transaction, committed):
-        self._transaction = transaction
-        self._committed = committed
-
-    def __enter__(self):
-        return self._transaction.__enter__()
-
-    def __exit__(self, *_error):
-        lost = CatalogueLostError("here", "writing", "connection lost")
-        if self._committed:
-            self._transaction.__exit__(None, None, None)
-        else:
-            self._transaction.__exit__(type(lost), lost, None)
-        raise lost
-
-
-def test_a_database_that_stays_away_is_named(landscape, attempt, monkeypatch):
-    monkeypatch.setattr("elspeth_dagster.landscape.commits._RECONNECT_WAITS_S", (0.0, 0.0))
-
-    def away(self):
-        raise CatalogueLostError("here", "writing", "connection refused")
-
-    monkeypatch.setattr(Landscape, "transaction", away)
-    with pytest.raises(CatalogueLostError, match="connection refused") as caught:
-        commit(landscape, attempt, sweep_draft())
-    assert caught.value.retryable
 
 
 def test_a_commits_digest_can_be_computed_again_from_the_catalogue(landscape, attempt):
@@ -391,26 +245,6 @@ def test_a_commits_digest_can_be_computed_again_from_the_catalogue(landscape, at
     recorded["tallies"][0]["count"] += 1
     key = {name: made[name] for name in ("run_id", "phase", "node", "ordinal")}
     assert commit_digest(key=key, made_by={}, content="", extra={}, rows=recorded) != again
-
-
-@pytest.mark.parametrize(
-    ("damage", "found"),
-    [
-        (lambda path: path.write_bytes(path.read_bytes()[:-1]), r"expected \d+ bytes, found \d+ bytes"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\0"), "expected sha256 .*, found sha256"),
-        (lambda path: path.unlink(), r"expected \d+ bytes, found no file"),
-    ],
-    ids=["cut", "flipped", "gone"],
-)
-def test_a_damaged_segment_is_named_with_what_was_expected(landscape, attempt, damage, found):
-    commit(landscape, attempt, source_draft())
-    (segment,) = reads.segments_of(landscape, attempt.run_id)
-    path = landscape.location.segments / segment.path
-    damage(path)
-    with pytest.raises(DamagedRecordError, match=found) as caught:
-        reads.read_segment(landscape, segment)
-    assert caught.value.path == path
-    assert str(path) in str(caught.value)
 
 
 def test_an_export_can_be_committed_after_completion(landscape, attempt):

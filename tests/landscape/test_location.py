@@ -12,7 +12,7 @@ def test_a_folder_holds_catalogue_and_segments(tmp_path, name):
     assert location.database == tmp_path / name / "catalogue.db"
     assert location.segments == tmp_path / name / "segments"
     assert location == Location.parse(str(tmp_path / name))
-    assert location.display == str(tmp_path / name / "catalogue.db")
+    assert f"{location}" == location.display == str(tmp_path / name / "catalogue.db")
 
 
 def test_a_relative_folder_is_taken_from_here(tmp_path, monkeypatch):

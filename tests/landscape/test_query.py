@@ -25,7 +25,6 @@ from elspeth_dagster.landscape.model import Phase
 from elspeth_dagster.landscape.query import query
 from elspeth_dagster.rows.tokens import PathKind, child, root_token, token_text
 
-
 # What DuckDB makes of a query does not depend on where the catalogue is.
 ON_SQLITE = pytest.mark.parametrize("places", ["sqlite"], indirect=True)
 
