@@ -23,7 +23,7 @@ from elspeth_dagster.plugins.sources.csv_exact import MIB, Dialect
 from elspeth_dagster.plugins.sources.csv_opening import Opening, OpeningReader
 from elspeth_dagster.plugins.sources.csv_rules import CutRules
 from elspeth_dagster.plugins.sources.errors import SourceError
-from elspeth_dagster.plugins.sources.files import BLOCK_BYTES, InputFile, PrefixHash
+from elspeth_dagster.plugins.sources.files import InputFile, PrefixHash
 from elspeth_dagster.plugins.sources.options import Encoding, FilePath
 from elspeth_dagster.rows.headers import (
     MAX_COLUMNS,
@@ -110,15 +110,13 @@ class _Reading:
     options: CsvOptions
     stream: InputFile
     request: ReadRequest
-    fast: bool = True
-    block_bytes: int = BLOCK_BYTES
-    dialect_limits: Mapping[str, int] | None = None
 
     def chunks(self) -> Iterator[SourceChunk]:
-        if self.request.limit is not None and self.request.limit <= self.request.first:
-            return
-        dialect = Dialect(self.options.delimiter.encode(), **(self.dialect_limits or {}))
         cursor = self.request.cursor
+        if self.request.limit is not None and self.request.limit <= self.request.first:
+            yield from self._blank_lines(self.request.first, cursor or {})
+            return
+        dialect = Dialect(self.options.delimiter.encode())
         if cursor is not None:
             prefix = self.stream.take_up(cursor)
             header = Header(tuple(cursor["header"]["names"]), tuple(cursor["header"]["originals"]))
@@ -135,10 +133,7 @@ class _Reading:
         rules = CutRules(
             dialect, header, self.options.max_cell_bytes, self.options.encoding, self.stream.original
         )
-        cutter = CsvCutter(
-            self.stream, rules, prefix, self.request.clock_us, self.request.first,
-            fast=self.fast, block_bytes=self.block_bytes, **state,
-        )  # fmt: skip
+        cutter = CsvCutter(self.stream, rules, prefix, self.request.clock_us, self.request.first, **state)
         yield from self._data(cutter, header)
 
     def _data(self, cutter: CsvCutter, header: Header) -> Iterator[SourceChunk]:
@@ -149,12 +144,16 @@ class _Reading:
         }
         assembler = ChunkAssembler(self.request, cutter.prefix, always, start)
         finish = yield from assembler.chunks(cutter.cuts())
-        behind = finish.cursor or dict(self.request.cursor or {})
-        blanks = behind.get("blanks", 0) if finish.limited else cutter.blanks
+        behind = finish.cursor or {**always, **(self.request.cursor or {})}
+        if not finish.limited:
+            behind = {**behind, "blanks": cutter.blanks}
+        yield from self._blank_lines(assembler.first, behind)
+
+    def _blank_lines(self, first: int, cursor: Mapping[str, Any]) -> Iterator[SourceChunk]:
+        blanks = cursor.get("blanks", 0)
         if blanks:
             lines = "1 blank line was" if blanks == 1 else f"{blanks} blank lines were"
-            notice = Notice("blank_lines", f"{lines} skipped")
-            yield self._notice(assembler.first, {**always, **behind}, notice)
+            yield self._notice(first, cursor, Notice("blank_lines", f"{lines} skipped"))
 
     def _header(self, opening: Opening) -> Header:
         mapping = self.options.field_mapping

@@ -243,9 +243,17 @@ def test_delimiters(path: Path, delimiter: str) -> None:
 
 @pytest.mark.parametrize(
     ("encoding", "bad"),
-    [("latin-1", None), ("cp1252", b"\x81"), ("utf-16", b"\x00\xd8"), ("utf-16-le", b"\x00\xd8"),
-     ("utf-16-be", b"\xd8\x00"), ("shift_jis", b"\x81\x20"), ("ascii", b"\x80"), ("utf-32", b"\x00\x00\x11\x00")],
-)  # fmt: skip
+    [
+        ("latin-1", None),
+        ("cp1252", b"\x81"),
+        ("utf-16", b"\x00\xd8"),
+        ("utf-16-le", b"\x00\xd8"),
+        ("utf-16-be", b"\xd8\x00"),
+        ("shift_jis", b"\x81\x20"),
+        ("ascii", b"\x80"),
+        ("utf-32", b"\x00\x00\x11\x00"),
+    ],
+)
 def test_other_encodings(path: Path, encoding: str, bad: bytes | None) -> None:
     word = {"latin-1": "é", "cp1252": "€", "shift_jis": "名前", "ascii": "e"}.get(encoding, "é€名🙂")
     rows = f'Col {word},b\n"{word}, x\r\n",1\n'.encode(encoding)
