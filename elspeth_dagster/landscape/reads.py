@@ -14,11 +14,6 @@ from elspeth_dagster.landscape import schema
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.drafts import ArtifactFacts
 from elspeth_dagster.landscape.errors import MissingChunkError, NoSuchRunError
-from elspeth_dagster.landscape.leftovers import delete_parts as delete_parts  # noqa: PLC0414 - given on
-from elspeth_dagster.landscape.leftovers import drop_source_chunks as drop_source_chunks  # noqa: PLC0414
-from elspeth_dagster.landscape.leftovers import (
-    sweep_attempt_leftovers as sweep_attempt_leftovers,  # noqa: PLC0414
-)
 from elspeth_dagster.landscape.model import AttemptStatus, Phase, RunStatus
 from elspeth_dagster.landscape.segments import decode_segment, read_verified
 
