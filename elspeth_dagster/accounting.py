@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -127,13 +128,23 @@ def tally_sweep(tables: Mapping[str, pa.Table]) -> tuple[Tally, ...]:
 
 
 def _grouped(table: pa.Table, keys: list[str]) -> dict[tuple[str, ...], int]:
-    """Row count per combination of some text columns."""
-    if table.num_rows == 0:
-        return {}
-    grouped = table.select(keys).group_by(keys).aggregate([([], "count_all")])
-    columns = [grouped.column(key).to_pylist() for key in keys]
-    counts = grouped.column("count_all").to_pylist()
-    return dict(zip(zip(*columns, strict=True), counts, strict=True))
+    """Row count per combination of some dictionary-encoded text columns of few values."""
+    combined = np.zeros(table.num_rows, np.int64)
+    words: list[list[str | None]] = []
+    for key in keys:
+        column = table.column(key).unify_dictionaries().combine_chunks()
+        words.append([*column.dictionary.to_pylist(), None])
+        codes = column.indices.fill_null(len(words[-1]) - 1).to_numpy()
+        combined = combined * len(words[-1]) + codes
+    counts: dict[tuple[Any, ...], int] = {}
+    tally = np.bincount(combined)
+    for code in np.flatnonzero(tally).tolist():
+        rest, values = code, []
+        for choices in reversed(words):
+            rest, place = divmod(rest, len(choices))
+            values.append(choices[place])
+        counts[tuple(reversed(values))] = int(tally[code])
+    return counts
 
 
 def _order(tally: Tally) -> tuple[str, str, str, str]:

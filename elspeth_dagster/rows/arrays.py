@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+_LAST_ASCII = 0x7F
+
 
 def mapped(values: pa.Array, mask: pa.Array, change: Callable[[Any], str]) -> pa.Array:
     """`values` with those where `mask` is true replaced by `change` of each, one by one.
@@ -32,6 +34,32 @@ def patched(texts: pa.Array, mask: pa.Array, values: pa.Array, change: Callable[
         return texts
     new = pa.array(list(map(change, values.filter(mask).to_pylist())), pa.string())
     return pc.replace_with_mask(texts, mask.fill_null(False), new)
+
+
+def filled(texts: pa.Array, text: str) -> pa.Array:
+    """`texts` (string) with `text` for null."""
+    return texts.fill_null(text) if texts.null_count else texts
+
+
+def holds_any(texts: pa.Array, characters: bytes, *, controls: bool = False, non_ascii: bool = False) -> bool:
+    """Whether any text (string) holds one of some ASCII characters; far cheaper than asking which one does.
+
+    Args:
+        texts: The texts.
+        characters: What to look for.
+        controls: Whether to look for the characters below U+0020 too.
+        non_ascii: Whether to look for those past U+007F too.
+    """
+    _, offsets, data = texts.buffers()
+    if data is None or not len(texts):
+        return False
+    places = np.frombuffer(offsets, np.int32)
+    held = np.frombuffer(data, np.uint8)[places[texts.offset] : places[texts.offset + len(texts)]]
+    if not held.size:
+        return False
+    if (controls and held.min() < ord(" ")) or (non_ascii and held.max() > _LAST_ASCII):
+        return True
+    return any((held == character).any() for character in characters)
 
 
 def texts_from_separated(data: bytes, separator: int, count: int) -> pa.Array:

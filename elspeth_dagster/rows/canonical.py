@@ -14,7 +14,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from elspeth_dagster.rows.arrays import concatenated, joined_by_shape, mapped, patched
+from elspeth_dagster.rows.arrays import concatenated, filled, holds_any, joined_by_shape, mapped, patched
 from elspeth_dagster.rows.domain import MARKER
 from elspeth_dagster.rows.errors import InvalidValueError
 from elspeth_dagster.rows.texts import FLOAT_PLAIN_BELOW, FLOAT_PLAIN_FROM, float_texts, plain_floats
@@ -101,14 +101,15 @@ def canonical_cells(values: pa.Array, is_json: bool) -> pa.Array:
         texts = mapped(values, pc.match_substring_regex(values, _NOT_CANONICAL_TEXT), _canonical_of_text)
     elif pa.types.is_string(kind):
         texts = pc.binary_join_element_wise('"', values, '"', "")
-        texts = patched(texts, pc.match_substring_regex(values, _ESCAPED), values, _string_text)
+        if holds_any(values, b'"\\', controls=True):
+            texts = patched(texts, pc.match_substring_regex(values, _ESCAPED), values, _string_text)
     elif pa.types.is_floating(kind):
         texts = _float_cells(values)
     elif pa.types.is_boolean(kind):
         texts = pc.if_else(values, "true", "false")
     else:
         texts = _extension_cells(values)
-    return texts.fill_null("null")
+    return filled(texts, "null")
 
 
 def _float_cells(values: pa.Array) -> pa.Array:

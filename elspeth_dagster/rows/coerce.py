@@ -181,11 +181,10 @@ def coerce_text_column(cells: pa.Array, spec: FieldSpec) -> Coerced:
     if spec.type is FieldType.BOOL:
         return _by_distinct_text(cells, spec)
     if spec.type is FieldType.INT:
-        simple = _simplified(cells, _PLAIN_INT, _NEARLY_PLAIN_INT)
-        return _parsed(cells, simple, pc.match_substring_regex(simple, _PLAIN_INT), spec)
-    simple = _simplified(cells, _PLAIN_FLOAT, _NEARLY_PLAIN_FLOAT)
+        return _parsed(cells, *_simplified(cells, _PLAIN_INT, _NEARLY_PLAIN_INT), spec)
+    simple, plain = _simplified(cells, _PLAIN_FLOAT, _NEARLY_PLAIN_FLOAT)
     short = pc.less_equal(pc.binary_length(simple), _PLAIN_FLOAT_CHARACTERS)
-    return _parsed(cells, simple, pc.and_(short, pc.match_substring_regex(simple, _PLAIN_FLOAT)), spec)
+    return _parsed(cells, simple, pc.and_(short, plain), spec)
 
 
 def coerce_column(values: pa.Array, is_json: bool, spec: FieldSpec) -> Coerced:
@@ -220,13 +219,16 @@ def _as_they_are(values: pa.Array, spec: FieldSpec, is_json: bool = False) -> Co
     return Coerced(values, is_json, dict.fromkeys(missing, reason))
 
 
-def _simplified(cells: pa.Array, plain: str, nearly: str) -> pa.Array:
-    """The cells, those that are plain but for blanks, a plus sign or zeros made plain."""
-    other = pc.invert(pc.match_substring_regex(cells, plain))
+def _simplified(cells: pa.Array, plain: str, nearly: str) -> tuple[pa.Array, pa.Array]:
+    """The cells, those plain but for blanks, a plus sign or zeros made plain; and which are plain."""
+    is_plain = pc.match_substring_regex(cells, plain)
+    other = pc.invert(is_plain)
     if not pc.any(other).as_py():
-        return cells
+        return cells, is_plain
     simpler = pc.replace_substring_regex(cells.filter(other), nearly, r"\1\2")
-    return pc.replace_with_mask(cells, other.fill_null(False), simpler)
+    where = other.fill_null(False)
+    now_plain = pc.replace_with_mask(is_plain, where, pc.match_substring_regex(simpler, plain))
+    return pc.replace_with_mask(cells, where, simpler), now_plain
 
 
 def _parsed(cells: pa.Array, simple: pa.Array, plain: pa.Array, spec: FieldSpec) -> Coerced:

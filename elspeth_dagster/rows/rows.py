@@ -134,7 +134,8 @@ class Rows:
         """The rows of all pieces, one after another.
 
         A column that is of one type in every piece keeps it; otherwise it is built again from its values,
-        so that its type does not depend on how the rows were cut.
+        so that its type does not depend on how the rows were cut. Of originals that differ, the smallest
+        counts.
         """
         if len(pieces) == 1:
             return pieces[0]
@@ -147,7 +148,8 @@ class Rows:
         columns = {name: _concat_column([_column_of(piece, name) for piece in pieces]) for name in names}
         originals: dict[str, str] = {}
         for piece in pieces:
-            originals.update(piece.originals)
+            for name, original in piece.originals.items():
+                originals[name] = min(original, originals.get(name, original))
         tokens = pa.concat_arrays([piece.tokens for piece in pieces])
         return cls(tokens, tuple(index), pa.concat_arrays(shapes), columns, originals)
 

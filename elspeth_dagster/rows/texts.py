@@ -10,7 +10,15 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from elspeth_dagster.rows.arrays import concatenated, joined_by_shape, mapped, patched, texts_from_separated
+from elspeth_dagster.rows.arrays import (
+    concatenated,
+    filled,
+    holds_any,
+    joined_by_shape,
+    mapped,
+    patched,
+    texts_from_separated,
+)
 from elspeth_dagster.rows.errors import InvalidValueError
 from elspeth_dagster.rows.values import base64_text, decode_value
 
@@ -52,15 +60,15 @@ def json_cells(values: pa.Array, is_json: bool) -> pa.Array:
         texts = mapped(values, pc.match_substring_regex(values, _JSON_REWRITTEN), _json_of_text)
     elif pa.types.is_string(values.type):
         texts = pc.binary_join_element_wise('"', values, '"', "")
-        escaped = pc.match_substring_regex(values, _JSON_ESCAPED)
-        texts = patched(texts, escaped, values, json.dumps)
+        if holds_any(values, b'"\\', controls=True, non_ascii=True):
+            texts = patched(texts, pc.match_substring_regex(values, _JSON_ESCAPED), values, json.dumps)
     elif pa.types.is_boolean(values.type):
         texts = pc.if_else(values, "true", "false")
     else:
         texts = _python_texts(values)
         if not _is_number(values.type):
             texts = pc.binary_join_element_wise('"', texts, '"', "")
-    return texts.fill_null("null")
+    return filled(texts, "null")
 
 
 def csv_cells(values: pa.Array, is_json: bool) -> pa.Array:
@@ -81,7 +89,7 @@ def csv_cells(values: pa.Array, is_json: bool) -> pa.Array:
         texts = pc.if_else(values, "True", "False")
     else:
         texts = _python_texts(values)
-    return texts.fill_null("")
+    return filled(texts, "")
 
 
 def json_objects(
