@@ -5,6 +5,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import pyarrow as pa
+
 
 class Behind:
     """Does one thing at a time, in order, in a thread of its own."""
@@ -26,13 +28,24 @@ class Behind:
 
 
 @contextmanager
+def _one_arrow_thread() -> Iterator[None]:
+    """Keeps Arrow from sharing out pieces of work that are too small for it: it gets slower by that."""
+    threads = pa.cpu_count()
+    pa.set_cpu_count(1)
+    try:
+        yield
+    finally:
+        pa.set_cpu_count(threads)
+
+
+@contextmanager
 def one_behind() -> Iterator[Behind]:
     """Something that does work behind the block; all of it is done when the block ends.
 
     The first error wins: when the block fails, work under way is finished, and an error of it is a note on
     that of the block.
     """
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="elspeth-commit") as pool:
+    with _one_arrow_thread(), ThreadPoolExecutor(max_workers=1, thread_name_prefix="elspeth-commit") as pool:
         behind = Behind(pool)
         try:
             yield behind
