@@ -11,6 +11,7 @@ from elspeth_dagster.engine.errors import IncompleteError
 from elspeth_dagster.engine.lifecycle import opened
 from elspeth_dagster.engine.load import END_OF_SOURCE
 from elspeth_dagster.engine.parts import write_part
+from elspeth_dagster.engine.record import SweepRecord
 from elspeth_dagster.engine.sweep import Stage, Swept
 from elspeth_dagster.engine.work import Work
 from elspeth_dagster.landscape import reads
@@ -65,8 +66,10 @@ def process_shard(work: Work, *, stage: int, shard: int, shards: int) -> int:
 
 
 def _sweep_chunk(work: Work, sweeper: Stage, ordinal: int) -> Swept:
-    boundary = Boundary(_source_schema(work), _types_before(work, ordinal))
-    return sweeper.sweep(_records(work, ordinal), boundary)
+    records = _records(work, ordinal)
+    if records is None:
+        return Swept(SweepRecord().tables(), {}, 0)
+    return sweeper.sweep(records, Boundary(_source_schema(work), _types_before(work, ordinal)))
 
 
 def _commit(work: Work, key: CommitKey, swept: Swept, sinks: Mapping[str, Sink]) -> None:
@@ -80,11 +83,12 @@ def _source_schema(work: Work) -> Schema:
     return work.compiled.graph.nodes["source"].schema
 
 
-def _records(work: Work, ordinal: int) -> Records:
-    (segment,) = reads.segments_of(
+def _records(work: Work, ordinal: int) -> Records | None:
+    """A chunk's records; `None` for a chunk that has only notices, for which no segment is written."""
+    segments = reads.segments_of(
         work.landscape, work.run_id, phase=Phase.SOURCE, node="source", ordinal=ordinal, table="records"
     )
-    return Records.from_table(reads.read_segment(work.landscape, segment))
+    return Records.from_table(reads.read_segment(work.landscape, segments[0])) if segments else None
 
 
 def _types_before(work: Work, ordinal: int) -> TypesState:

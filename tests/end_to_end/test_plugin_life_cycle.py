@@ -195,7 +195,7 @@ def test_a_failing_plugin_is_closed_once_all_the_same_and_the_run_resumes(
 
 
 def mend(platform: Platform) -> None:
-    """Leaves the options as they are, which a resume may not change, and the plugins with nothing that breaks."""
+    """Leaves the options, which a resume may not change, and gives plugins with nothing that breaks."""
     for name, code in (("diary", TRANSFORM), ("diary_source", SOURCE), ("diary_sink", SINK)):
         platform.plugin(name, code.replace("if what in self.options.breaks:", "if False:"))
 
@@ -267,6 +267,6 @@ def test_a_run_is_completed_once(platform: Platform) -> None:
 
     platform.resume(facts["run_id"])
 
-    done = platform.sql("SELECT status FROM phases WHERE node = 'seal_run' ORDER BY at")
+    done = platform.sql("SELECT status FROM phases WHERE node = 'seal_run' ORDER BY logged_at")
     assert [row["status"] for row in done] == ["started", "completed"]
     assert platform.sql("SELECT status FROM attempts") == [{"status": "completed"}]
