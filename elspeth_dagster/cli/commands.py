@@ -93,10 +93,11 @@ def run(settings: Path, limit: int | None, source_path: str | None, landscape: s
 
 @main.command()
 @click.argument("run_id", metavar="RUN")
+@click.option("--restart-source", is_flag=True, help="Drop what was read so far, and read the source again.")
 @_landscape_option
 @_json_option
 @_reporting
-def resume(run_id: str, landscape: str, *, as_json: bool) -> int:
+def resume(run_id: str, landscape: str, *, restart_source: bool, as_json: bool) -> int:
     """Continues a run that failed, or whose process is gone, where it stopped."""
     from elspeth_dagster.landscape import reads  # noqa: PLC0415 - keeps `--help` fast
     from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415
@@ -111,7 +112,7 @@ def resume(run_id: str, landscape: str, *, as_json: bool) -> int:
         return _report(execute.Launched(run_id, ""), location, as_json=as_json)
     platform.prepare_dagster_home()
     with _live(location, known.pipeline) as level:
-        launched = execute.resume_run(known, location, log_level=level)
+        launched = execute.resume_run(known, location, restart_source=restart_source, log_level=level)
     return _report(launched, location, as_json=as_json)
 
 

@@ -25,8 +25,12 @@ from elspeth_dagster.plugins.base import Notice, ReadRequest, Replay, Source, So
 END_OF_SOURCE = "end_of_source"
 
 
-def load_source(work: Work) -> dict[str, Any]:
+def load_source(work: Work, *, restart: bool = False) -> dict[str, Any]:
     """Freezes what the source still has to give, and marks its end.
+
+    Args:
+        work: The op's hold on the run.
+        restart: Whether to drop what was read so far and read all again, while the end is not reached.
 
     Returns:
         The marker: `{"chunks": …, "rows": …}`.
@@ -41,7 +45,7 @@ def load_source(work: Work) -> dict[str, Any]:
     source = create_source(work.compiled, work.launch)
     contexts = {SOURCE_NODE: work.context(SOURCE_NODE)}
     with opened({SOURCE_NODE: source}, contexts), one_behind() as behind:
-        position = _resume_position(work, source)
+        position = _resume_position(work, source, restart=restart)
         for chunk in _chunks(work, source, position):
             draft, position = _frozen(source, position, chunk)
             behind.do(partial(_commit, work, draft, chunk.records.num_records))
@@ -59,11 +63,11 @@ class _Position:
         self.clock_us: int = cursor["clock_us"] if cursor else 0
 
 
-def _resume_position(work: Work, source: Source) -> _Position:
+def _resume_position(work: Work, source: Source, *, restart: bool) -> _Position:
     chunks = reads.chunks(work.landscape, work.run_id, 0)
     if not chunks:
         return _Position(0, 0, None)
-    if source.replay is Replay.RESTART:
+    if restart or source.replay is Replay.RESTART:
         drop_source_chunks(work.landscape, work.attempt)
         return _Position(0, 0, None)
     last = chunks[-1]

@@ -20,7 +20,7 @@ from elspeth_dagster.landscape.model import RunStatus
 from elspeth_dagster.landscape.processes import Liveness, ProcessState, liveness
 from elspeth_dagster.landscape.reads import RunRow
 from elspeth_dagster.orchestration.definitions import FOLDER_VARIABLE, build_from
-from elspeth_dagster.orchestration.names import RUN_ID_TAG, safe_name
+from elspeth_dagster.orchestration.names import RESTART_SOURCE_TAG, RUN_ID_TAG, safe_name
 from elspeth_dagster.plugins.compile import Compiled, compile_pipeline
 
 
@@ -146,7 +146,9 @@ def _problem(instance: dg.DagsterInstance, dagster_run_id: str) -> str | None:
     return None
 
 
-def resume_run(run: RunRow, location: Location, *, log_level: str = "INFO") -> Launched:
+def resume_run(
+    run: RunRow, location: Location, *, restart_source: bool = False, log_level: str = "INFO"
+) -> Launched:
     """Continues a run where it stopped.
 
     Where Dagster knows the last attempt, that is re-executed from failure, and marked failed before if
@@ -172,9 +174,10 @@ def resume_run(run: RunRow, location: Location, *, log_level: str = "INFO") -> L
             instance.report_run_failed(parent, "its process is gone; the run is being resumed")
             parent = instance.get_run_by_id(last.dagster_run_id)
     again = parent is not None and parent.status in {DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
-    tags = {RUN_ID_TAG: run.run_id}
+    tags = {RUN_ID_TAG: run.run_id} | ({RESTART_SOURCE_TAG: "true"} if restart_source else {})
     if again and parent is not None:
-        kept = {key: value for key, value in parent.tags.items() if not key.startswith("dagster/")}
+        own = ("dagster/", RESTART_SOURCE_TAG)
+        kept = {key: value for key, value in parent.tags.items() if not key.startswith(own)}
         return run_pipeline(
             compiled, location, log_level=log_level, dagster_run_tags=kept | tags, parent=parent.run_id
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from elspeth_dagster.errors import ElspethError
 
 RUN_ID_TAG = "elspeth/run_id"
+RESTART_SOURCE_TAG = "elspeth/restart_source"
 RESUME_TAG = "dagster/is_resume_retry"
 
 
