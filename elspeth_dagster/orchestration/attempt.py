@@ -19,6 +19,7 @@ from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.digest import json_digest
 from elspeth_dagster.landscape.errors import AttemptRefusedError, FenceLostError
 from elspeth_dagster.landscape.model import Attempt, AttemptStatus, Phase, PhaseStatus
+from elspeth_dagster.orchestration import stories
 from elspeth_dagster.orchestration.names import RESUME_TAG, RUN_ID_TAG, graph_name
 from elspeth_dagster.orchestration.platform import platform_root
 from elspeth_dagster.orchestration.resource import LandscapeResource
@@ -51,7 +52,10 @@ def phase_work(
     with _as_failure(compiled), resource.opened() as landscape:
         request = _request(context, compiled, launch or Launch(str(compiled.settings.path)))
         attempt = ensure_attempt(landscape, request)
-        with _recorded(context, compiled, landscape, attempt, phase):
+        with (
+            _told(landscape, attempt, compiled),
+            _recorded(context, compiled, landscape, attempt, phase),
+        ):
             yield _work(context, compiled, landscape, attempt)
 
 
@@ -176,14 +180,30 @@ def _culprits(error: BaseException, compiled: Compiled) -> dict[str, Any]:
 
 
 @contextmanager
+def _told(landscape: Landscape, attempt: Attempt, compiled: Compiled) -> Iterator[None]:
+    """Turns the run's own errors into failures that tell what is kept and how to go on."""
+    try:
+        yield
+    except _NO_FAULT_OF_THE_RUN:
+        raise
+    except ElspethError as error:
+        known = {"run": attempt.run_id, "attempt": attempt.number}
+        known |= stories.failure(landscape, attempt.run_id, compiled.graph)
+        raise _failure(error, compiled, known) from error
+
+
+@contextmanager
 def _as_failure(compiled: Compiled) -> Iterator[None]:
     """Turns an error on purpose into Dagster's failure with metadata; anything else passes as it is."""
     try:
         yield
     except ElspethError as error:
-        metadata = {"pipeline": compiled.graph.pipeline, "error": type(error).__name__}
-        metadata |= _culprits(error, compiled) | {"host": socket.gethostname()}
-        text = "\n".join([str(error), *getattr(error, "__notes__", ())])
-        raise dg.Failure(
-            compiled.settings.scrubbed(text), metadata=metadata, allow_retries=error.retryable
-        ) from error
+        raise _failure(error, compiled, {}) from error
+
+
+def _failure(error: ElspethError, compiled: Compiled, known: dict[str, Any]) -> dg.Failure:
+    metadata = {"pipeline": compiled.graph.pipeline, "error": type(error).__name__}
+    metadata |= _culprits(error, compiled) | known | {"host": socket.gethostname()}
+    text = "\n".join([str(error), *getattr(error, "__notes__", ())])
+    scrubbed = compiled.settings.scrubbed(text)
+    return dg.Failure(scrubbed, metadata=metadata, allow_retries=error.retryable)
