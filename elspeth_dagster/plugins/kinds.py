@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import Enum
+from typing import Protocol
 
 from elspeth_dagster.plugins.base import Plugin, Sink, Source, Transform
 
@@ -34,3 +35,18 @@ _BASES: Mapping[PluginKind, type[Plugin]] = {
 def kind_of(plugin: type[Plugin]) -> PluginKind:
     """What a plugin's class is."""
     return next(kind for kind, base in _BASES.items() if issubclass(plugin, base))
+
+
+class Candidate(Protocol):
+    """Something that may give a plugin's class."""
+
+    @property
+    def name(self) -> str:
+        """The plugin's name."""
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from, for people."""
+
+    def load(self) -> type[Plugin]:
+        """Imports the class."""

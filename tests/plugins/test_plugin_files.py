@@ -1,6 +1,7 @@
 """Plugins in files beside the settings, and under entry points."""
 
 import hashlib
+import json
 import textwrap
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
@@ -12,7 +13,6 @@ from transforming import rows_of
 from elspeth_dagster.plugins import registry
 from elspeth_dagster.plugins.base import RowTransform, Transform
 from elspeth_dagster.plugins.compile import compile_pipeline
-from elspeth_dagster.plugins.describe import describe_plugins
 from elspeth_dagster.plugins.kinds import PluginKind
 from elspeth_dagster.plugins.registry import PluginSet
 from elspeth_dagster.settings.errors import SettingsError
@@ -164,7 +164,7 @@ def test_two_plugins_of_one_name(settings, write):
     settings.write_text(SETTINGS.replace("plugin: mark", "plugin: truncate"))
     write("truncate.py", MARK)
     message = refusal(settings)
-    assert "claimed by built in and by plugins/truncate.py" in message
+    assert "claimed by built-in and by plugins/truncate.py" in message
 
 
 class Installed(RowTransform):
@@ -214,8 +214,8 @@ def test_descriptions(settings, write):
     write("mark.py", MARK)
     write("torn.py", "raise ValueError\n")
     write("_helper.py", "raise ValueError\n")
-    described = describe_plugins(PluginSet.for_settings_file(settings))
-    assert [(plugin.kind, plugin.name) for plugin in described] == [
+    described = PluginSet.for_settings_file(settings).describe()
+    assert [(plugin["kind"], plugin["name"]) for plugin in described] == [
         ("source", "csv"),
         ("source", "json"),
         ("source", "null"),
@@ -229,17 +229,20 @@ def test_descriptions(settings, write):
         ("sink", "parquet"),
         ("", "torn"),
     ]
-    by_name = {(plugin.kind, plugin.name): plugin for plugin in described}
+    assert json.loads(json.dumps(described)) == [
+        {**plugin, "options": [*plugin["options"]]} for plugin in described
+    ]
+    by_name = {(plugin["kind"], plugin["name"]): plugin for plugin in described}
     mark = by_name["transform", "mark"]
-    assert (mark.origin, mark.summary, mark.error) == ("plugins/mark.py", "Marks rows.", "")
-    assert [(option.name, option.type, option.required) for option in mark.options] == [
+    assert (mark["origin"], mark["summary"], mark["error"]) == ("plugins/mark.py", "Marks rows.", "")
+    assert [(option["name"], option["type"], option["required"]) for option in mark["options"]] == [
         ("schema", "mapping", False),
         ("word", "text", True),
     ]
-    assert "ValueError" in by_name["", "torn"].error
-    headers = next(option for option in by_name["sink", "csv"].options if option.name == "headers")
-    assert headers.type == "normalized | original | mapping"
-    assert all(plugin.summary for plugin in described if not plugin.error)
+    assert "ValueError" in by_name["", "torn"]["error"]
+    headers = next(option for option in by_name["sink", "csv"]["options"] if option["name"] == "headers")
+    assert headers["type"] == "normalized | original | mapping"
+    assert all(plugin["summary"] for plugin in described if not plugin["error"])
 
 
 def test_every_built_in_plugin_can_be_resolved():
