@@ -187,8 +187,8 @@ def _told(landscape: Landscape, attempt: Attempt, compiled: Compiled) -> Iterato
     except _NO_FAULT_OF_THE_RUN:
         raise
     except ElspethError as error:
-        known = {"run": attempt.run_id, "attempt": attempt.number}
-        known |= stories.failure(landscape, attempt.run_id, compiled.graph)
+        known = stories.failure(landscape, attempt.run_id, compiled.graph)
+        known |= {"run": attempt.run_id, "attempt": str(attempt.number)}
         raise _failure(error, compiled, known) from error
 
 
@@ -201,9 +201,9 @@ def _as_failure(compiled: Compiled) -> Iterator[None]:
         raise _failure(error, compiled, {}) from error
 
 
-def _failure(error: ElspethError, compiled: Compiled, known: dict[str, Any]) -> dg.Failure:
-    metadata = {"pipeline": compiled.graph.pipeline, "error": type(error).__name__}
-    metadata |= _culprits(error, compiled) | known | {"host": socket.gethostname()}
+def _failure(error: ElspethError, compiled: Compiled, known: dict[str, str]) -> dg.Failure:
+    about = {"pipeline": compiled.graph.pipeline, "error": type(error).__name__, "host": socket.gethostname()}
+    metadata = _culprits(error, compiled) | known | about
     text = "\n".join([str(error), *getattr(error, "__notes__", ())])
     scrubbed = compiled.settings.scrubbed(text)
     return dg.Failure(scrubbed, metadata=metadata, allow_retries=error.retryable)
