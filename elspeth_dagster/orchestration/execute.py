@@ -139,11 +139,20 @@ def _problem(instance: dg.DagsterInstance, dagster_run_id: str) -> str | None:
             if failure.user_failure_data and failure.user_failure_data.description:
                 return failure.user_failure_data.description
             if failure.error:
-                return str(failure.error.message).strip()
+                return _cause(failure.error)
     for entry in instance.all_logs(dagster_run_id):
         if entry.dagster_event is not None and entry.dagster_event.is_failure:
             return entry.message
     return None
+
+
+def _cause(error: Any) -> str:
+    """The text of what an error goes back to; Dagster's own wrapping says only which op it was."""
+    texts = [str(error.message).strip()]
+    while error.cause is not None:
+        error = error.cause
+        texts.append(str(error.message).strip())
+    return "\n".join(dict.fromkeys(texts))
 
 
 def resume_run(
@@ -186,4 +195,4 @@ def resume_run(
 
 def _describe(state: ProcessState) -> str:
     process = state.process
-    return f"process {process.pid} on {process.host} is alive, heartbeat {state.heartbeat_age_s:.0f} s ago"
+    return f"on {process.host}, process {process.pid}, heartbeat {state.heartbeat_age_s:.0f} s ago"
