@@ -1,5 +1,6 @@
 """Every op's way into the landscape: its attempt, and what becomes of it when the op fails."""
 
+import multiprocessing
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -14,10 +15,17 @@ from elspeth_dagster import __version__
 from elspeth_dagster.engine.work import Launch, Progress, Work
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.landscape import reads
-from elspeth_dagster.landscape.attempts import AttemptRequest, close_attempt, ensure_attempt, log_phase
+from elspeth_dagster.landscape.attempts import (
+    AttemptRequest,
+    close_attempt,
+    ensure_attempt,
+    is_new,
+    log_phase,
+)
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.digest import json_digest
 from elspeth_dagster.landscape.errors import AttemptRefusedError, FenceLostError
+from elspeth_dagster.landscape.leftovers import sweep_attempt_leftovers
 from elspeth_dagster.landscape.model import Attempt, AttemptStatus, Phase, PhaseStatus
 from elspeth_dagster.orchestration import stories
 from elspeth_dagster.orchestration.names import RESUME_TAG, RUN_ID_TAG, graph_name
@@ -52,6 +60,8 @@ def phase_work(
     with _as_failure(compiled), resource.opened() as landscape:
         request = _request(context, compiled, launch or Launch(str(compiled.settings.path)))
         attempt = ensure_attempt(landscape, request)
+        if attempt.status is AttemptStatus.RUNNING and is_new(landscape, attempt):
+            sweep_attempt_leftovers(landscape, attempt)
         with (
             _told(landscape, attempt, compiled),
             _recorded(context, compiled, landscape, attempt, phase),
@@ -85,7 +95,15 @@ def _request(context: dg.OpExecutionContext, compiled: Compiled, launch: Launch)
         code=compiled.code_hashes,
         dagster_finished=_finished(context.instance),
         comparable=settings_differences,
+        other_pids=_run_process(compiled),
     )
+
+
+def _run_process(compiled: Compiled) -> tuple[int, ...]:
+    """The process that hands out the steps: it lives on where every step's process has ended."""
+    parent = multiprocessing.parent_process()
+    in_step = compiled.settings.dagster.shards > 1 and parent is not None and parent.pid is not None
+    return (parent.pid,) if in_step and parent and parent.pid else ()
 
 
 def _ancestors(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[dg.DagsterRun, ...]:

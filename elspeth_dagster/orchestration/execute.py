@@ -17,7 +17,7 @@ from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.errors import RunAliveError
 from elspeth_dagster.landscape.location import Location
 from elspeth_dagster.landscape.model import RunStatus
-from elspeth_dagster.landscape.processes import Liveness, ProcessState, liveness
+from elspeth_dagster.landscape.processes import Liveness, liveness
 from elspeth_dagster.landscape.reads import RunRow
 from elspeth_dagster.orchestration.definitions import FOLDER_VARIABLE, build_from
 from elspeth_dagster.orchestration.names import RESTART_SOURCE_TAG, RUN_ID_TAG, safe_name
@@ -177,7 +177,7 @@ def resume_run(
     with dg.DagsterInstance.get() as instance:
         parent = instance.get_run_by_id(last.dagster_run_id)
         if run.status is RunStatus.RUNNING and alive and not (parent and parent.is_finished):
-            facts = [_describe(state) for state in alive]
+            facts = [str(state) for state in alive]
             raise RunAliveError(run.run_id, last.number, last.dagster_run_id, facts)
         if parent is not None and not parent.is_finished:
             instance.report_run_failed(parent, "its process is gone; the run is being resumed")
@@ -191,8 +191,3 @@ def resume_run(
             compiled, location, log_level=log_level, dagster_run_tags=kept | tags, parent=parent.run_id
         )
     return run_pipeline(compiled, location, log_level=log_level, dagster_run_tags=tags)
-
-
-def _describe(state: ProcessState) -> str:
-    process = state.process
-    return f"on {process.host}, process {process.pid}, heartbeat {state.heartbeat_age_s:.0f} s ago"

@@ -18,7 +18,7 @@ from elspeth_dagster.landscape.model import Phase
 from elspeth_dagster.orchestration import metadata, stories
 from elspeth_dagster.orchestration.attempt import phase_work
 from elspeth_dagster.orchestration.io_manager import IO_MANAGER_KEY
-from elspeth_dagster.orchestration.names import safe_name
+from elspeth_dagster.orchestration.names import RESTART_SOURCE_TAG, safe_name
 from elspeth_dagster.orchestration.resource import LandscapeResource
 from elspeth_dagster.plugins.compile import Compiled
 
@@ -93,7 +93,8 @@ class PipelineOps:
         def load(context: dg.OpExecutionContext, landscape: LandscapeResource) -> Iterator[Any]:
             """Reads the source once and freezes it into chunks."""
             with phase_work(context, compiled, landscape, Phase.SOURCE) as work:
-                marker = load_source(work)
+                restart = context.run.tags.get(RESTART_SOURCE_TAG) == "true"
+                marker = load_source(work, restart=restart)
                 chunks = reads.chunks(work.landscape, work.run_id, 0)
                 facts = metadata.of_source(work, marker, chunks)
             version = dg.DataVersion(metadata.source_version(chunks))
