@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from pages import GUIDE, REPOSITORY, Block, Command, Page, commands, missing_line
+from markdown_pages import GUIDE, REPOSITORY, Block, Command, Page, commands, missing_line
 from platforms import BIN, DEADLINE_S, Platform
 
 from elspeth_dagster.cli import main

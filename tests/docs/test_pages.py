@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import pytest
 import yaml
-from pages import PAGES, REPOSITORY, Page
+from markdown_pages import PAGES, REPOSITORY, Page
 
 _MACHINE = re.compile(r"(?<![\w.])/(?:home|root|work|tmp|Users)/")
 page = pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(REPOSITORY)))

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
-from pages import REPOSITORY, Page
+from markdown_pages import REPOSITORY, Page
 
 from elspeth_dagster.landscape import schema
 from elspeth_dagster.landscape.model import RECORD_FORMAT, Phase

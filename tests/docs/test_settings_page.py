@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from pages import REPOSITORY, Page
+from markdown_pages import REPOSITORY, Page
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
