@@ -59,7 +59,7 @@ class CsvOptions(Options):
     skip_rows: int = Field(0, ge=0)
     columns: tuple[Identifier, ...] | None = Field(None, min_length=1, max_length=MAX_COLUMNS)
     field_mapping: dict[str, Identifier] | None = None
-    max_cell_bytes: int = Field(64 * MIB, ge=1, le=256 * MIB)
+    max_cell_bytes: int = Field(64 * MIB, ge=1, le=128 * MIB)
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

@@ -11,7 +11,7 @@ from elspeth_dagster.plugins.sources.chunking import Cut, Ints, Problem, problem
 from elspeth_dagster.plugins.sources.csv_exact import ExactCutter, Kind, RecordCut
 from elspeth_dagster.plugins.sources.csv_fast import Flags, Structure, find_structure, parse_columns
 from elspeth_dagster.plugins.sources.csv_rules import CutRules
-from elspeth_dagster.plugins.sources.files import BLOCK_BYTES, InputFile
+from elspeth_dagster.plugins.sources.files import BLOCK_BYTES, MAX_READ_BYTES, InputFile
 from elspeth_dagster.rows.records import Form, Records
 
 _CUT_RECORDS = 20_000
@@ -76,7 +76,7 @@ class CsvCutter:
         """Every cut up to the end of the stream."""
         buffer = b""
         while True:
-            block = self.stream.read(max(self.block_bytes, len(buffer)))
+            block = self.stream.read(max(self.block_bytes, min(len(buffer), MAX_READ_BYTES)))
             buffer += block
             offset = self.stream.offset - len(buffer)
             cut = 0

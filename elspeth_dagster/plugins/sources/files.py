@@ -13,6 +13,7 @@ from elspeth_dagster.plugins.sources.errors import SourceChangedError, SourceErr
 from elspeth_dagster.plugins.sources.transcode import Transcoder, is_utf8
 
 BLOCK_BYTES = 4 * 1024 * 1024
+MAX_READ_BYTES = 8 * BLOCK_BYTES
 BOM = b"\xef\xbb\xbf"
 
 

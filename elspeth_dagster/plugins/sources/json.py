@@ -26,7 +26,7 @@ class JsonOptions(Options):
     format: Literal["json", "jsonl"] | None = None
     data_key: str | None = None
     encoding: Encoding = "utf-8"
-    max_record_bytes: int = Field(64 * _MIB, ge=1, le=256 * _MIB)
+    max_record_bytes: int = Field(64 * _MIB, ge=1, le=128 * _MIB)
 
     @model_validator(mode="after")
     def _key_in_document(self) -> Self:

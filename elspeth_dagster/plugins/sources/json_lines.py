@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from elspeth_dagster.plugins.sources.chunking import Cut, Problem, problem_arrays
-from elspeth_dagster.plugins.sources.files import BLOCK_BYTES, InputFile
+from elspeth_dagster.plugins.sources.files import BLOCK_BYTES, MAX_READ_BYTES, InputFile
 from elspeth_dagster.rows.records import Form, Records
 
 _CUT_LINES = 20_000
@@ -42,7 +42,7 @@ class LinesCutter:
         """Every cut up to the end of the stream."""
         buffer = b""
         while True:
-            block = self.stream.read(max(self.block_bytes, len(buffer)))
+            block = self.stream.read(max(self.block_bytes, min(len(buffer), MAX_READ_BYTES)))
             buffer += block
             offset = self.stream.offset - len(buffer)
             used = 0
