@@ -9,20 +9,36 @@ import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import dagster as dg
 import pytest
 from dagster_dev import IMPATIENT_YAML, DagsterDev, add_brittle, dagster_dev, example_platform
 from platforms import HOME_YAML, Platform
+from xdist.scheduler import LoadScopeScheduling
 
 NO_SKIP = "ELSPETH_NO_SKIP"
+_WITH_SERVER = ("tests/browser/", "tests/orchestration/test_graphql.py")
 _OURS = "ELSPETH_"
 _KEPT = (NO_SKIP, "ELSPETH_SHARED_DATA")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "may_skip: what it needs may be absent even where skips fail")
+
+
+class OneServer(LoadScopeScheduling):
+    """Gives all tests that look at the session's `dagster dev` to one worker, others one by one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "dagster dev" if file.startswith(_WITH_SERVER) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return OneServer(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -93,7 +109,7 @@ def platform(platform_at: Callable[[Path], Platform], tmp_path: Path) -> Platfor
 
 @pytest.fixture(scope="session")
 def dagster_server(dagster_home_template: Path, dagster_homes: Path) -> Iterator[DagsterDev]:
-    """One `dagster dev` for all tests of a session that look at it; they share an xdist group.
+    """One `dagster dev` for all tests of a session that look at it.
 
     It serves the examples, the pipelines `tariffs_page` and `tariffs_query` whose plugin raises, and a broken
     settings file.

@@ -8,7 +8,7 @@ from dagster_dev import DagsterDev
 from pages import Pages
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.dagster_process, pytest.mark.xdist_group("dagster_dev")]
+pytestmark = [pytest.mark.browser, pytest.mark.dagster_process]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import brittle
 import pytest
 from dagster_dev import DagsterDev
 
-pytestmark = [pytest.mark.dagster_process, pytest.mark.xdist_group("dagster_dev")]
+pytestmark = pytest.mark.dagster_process
 
 NODES = """{ assetNodes { assetKey { path } groupName kinds description opVersion isMaterializable jobNames
                           dependencyKeys { path } } }"""
@@ -141,7 +141,7 @@ def _assert_balanced(server: DagsterDev, run: str, sinks: dict[str, int]) -> Non
     assert flow["source"]["rows_in"] == 9
 
 
-def test_a_failed_run_continues_from_failure_and_re_execute_all_begins_anew(
+def test_from_failure_continues_a_run_and_re_execute_all_begins_one(
     dagster_server: DagsterDev,
 ) -> None:
     failed = dagster_server.launch("tariffs_query")
@@ -178,7 +178,7 @@ def _failure(server: DagsterDev, dagster_run_id: str) -> dict[str, Any]:
     return values(failure["failureMetadata"]["metadataEntries"])
 
 
-def test_materialize_all_over_two_pipelines_is_one_run_in_the_right_order(dagster_server: DagsterDev) -> None:
+def test_materialize_all_runs_two_pipelines_in_order(dagster_server: DagsterDev) -> None:
     claims = [f"claims/{name}" for name in ("source", "approved", "review", "investigate", "unreadable")]
     payouts = [f"payouts/{name}" for name in ("source", "payment_file", "rejected")]
     run = dagster_server.launch("__ASSET_JOB", assets=claims + payouts)
