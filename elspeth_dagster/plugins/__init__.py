@@ -4,8 +4,18 @@ What a plugin of your own needs is here; the rest of the package may change.
 """
 
 from elspeth_dagster.plugins.base import (
+    BatchError,
+    BatchFold,
+    BatchOutput,
+    BatchPlugin,
+    BatchResult,
+    BatchTransform,
+    Expanded,
+    ExpandingRowTransform,
+    ExpandingTransform,
     FrameResult,
     FrameTransform,
+    ManyBatches,
     NoOptions,
     Notice,
     Options,
@@ -26,8 +36,18 @@ from elspeth_dagster.plugins.base import (
 )
 
 __all__ = [
+    "BatchError",
+    "BatchFold",
+    "BatchOutput",
+    "BatchPlugin",
+    "BatchResult",
+    "BatchTransform",
+    "Expanded",
+    "ExpandingRowTransform",
+    "ExpandingTransform",
     "FrameResult",
     "FrameTransform",
+    "ManyBatches",
     "NoOptions",
     "Notice",
     "Options",

@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from elspeth_dagster.errors import ElspethError
@@ -15,6 +16,8 @@ from elspeth_dagster.rows.records import Records
 from elspeth_dagster.rows.rows import Rows
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
 Reason = dict[str, Any]
@@ -191,10 +194,12 @@ class Transform(Plugin):
             and its rows are not hashed again.
         keeps_fields: Whether rows come out with just the fields that they came in with, so that the schema of
             the next node can be checked against this node's.
+        expands: Whether several rows can come of one; it is an `ExpandingTransform`.
     """
 
     changes_rows: ClassVar[bool] = True
     keeps_fields: ClassVar[bool] = False
+    expands: ClassVar[bool] = False
 
     @abstractmethod
     def apply(self, rows: Rows) -> Transformed:
@@ -254,6 +259,183 @@ class FrameTransform(Transform):
         from elspeth_dagster.plugins.adapters import apply_frame  # noqa: PLC0415 - it imports this module
 
         return apply_frame(self.process, rows, self.schema)
+
+
+@dataclass(frozen=True)
+class Expanded(Transformed):
+    """What an expanding transform made of some rows.
+
+    Attributes:
+        rows: The rows that came out, those of each input row together, in the order of the input. Their
+            tokens mean nothing.
+        parents: Per row that came out, the position in the input of the row that it came of (int64).
+        first_ordinal: How many rows of the first of these parents came out before, in an earlier piece.
+    """
+
+    parents: pa.Array = field(kw_only=True)
+    first_ordinal: int = field(default=0, kw_only=True)
+
+
+class ExpandingTransform(Transform):
+    """Makes any number of rows of each, but never none: that is an error of the row."""
+
+    expands: ClassVar[bool] = True
+
+    @abstractmethod
+    def expand(self, rows: Rows) -> Iterator[Expanded]:
+        """Expands some rows; each one on its own, in pieces that need not be held in memory together.
+
+        An input row is in `errors` of one piece, or has rows in one or several pieces that follow each other.
+        """
+
+    def apply(self, rows: Rows) -> Expanded:
+        """Expands some rows, all in one piece."""
+        pieces = list(self.expand(rows))
+        errors = {position: reason for piece in pieces for position, reason in piece.errors.items()}
+        parents = pa.concat_arrays([piece.parents for piece in pieces])
+        return Expanded(Rows.concat([piece.rows for piece in pieces]), errors, parents=parents)
+
+
+class ExpandingRowTransform(ExpandingTransform):
+    """One row at a time: a `dict` in, a list of them or a `RowError` out."""
+
+    @abstractmethod
+    def process(self, row: dict[str, Any]) -> list[dict[str, Any]] | RowError:
+        """Gives the rows that come of this one.
+
+        An exception stops the run; a `RowError`, or an empty list, sets the row aside.
+        """
+
+    def expand(self, rows: Rows) -> Iterator[Expanded]:
+        """Calls `process` for each row."""
+        from elspeth_dagster.plugins.adapters import expand_row_by_row  # noqa: PLC0415 - it imports this module
+
+        return expand_row_by_row(self.process, rows)
+
+
+@dataclass(frozen=True)
+class BatchError:
+    """Why a batch as a whole came to nothing; its members take the aggregation's `on_error`.
+
+    Attributes:
+        reason: Told of every member that has no reason of its own.
+    """
+
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class BatchOutput:
+    """What came of a batch.
+
+    Attributes:
+        rows: The rows, slice by slice, made as they are asked for; their tokens mean nothing.
+        rejected: Position in the batch to reason, for members that were found unusable only at the end.
+    """
+
+    rows: Iterator[Rows]
+    rejected: Mapping[int, Reason] = field(default_factory=dict)
+
+
+class BatchFold(ABC):
+    """One batch on its way through a batch transform, slice by slice."""
+
+    @abstractmethod
+    def add(self, rows: Rows, positions: range) -> Mapping[int, Reason]:
+        """Takes the next members.
+
+        Args:
+            rows: The members.
+            positions: Their positions in the batch.
+
+        Returns:
+            Position in the batch to reason, for members that cannot be used; the rest goes on without them.
+        """
+
+    @abstractmethod
+    def finish(self) -> BatchOutput | BatchError:
+        """Called once behind the last member."""
+
+
+@dataclass(frozen=True)
+class ManyBatches:
+    """What came of many batches at once.
+
+    Attributes:
+        rows: The rows of all, batch by batch; their tokens mean nothing.
+        batch: Per row that came out, the number of its batch (int64, ascending).
+        rejected: Position in the input to reason, for members that cannot be used.
+        failed: Number of a batch to why it came to nothing.
+    """
+
+    rows: Rows
+    batch: "npt.NDArray[np.int64]"
+    rejected: Mapping[int, Reason] = field(default_factory=dict)
+    failed: Mapping[int, BatchError] = field(default_factory=dict)
+
+
+class BatchPlugin(Plugin):
+    """What an aggregation names: makes rows of a batch of rows. `BatchTransform` is easier to write.
+
+    Attributes:
+        takes_passthrough: Whether it can give a batch's members back, as `output_mode: passthrough` asks.
+    """
+
+    takes_passthrough: ClassVar[bool] = True
+
+    @abstractmethod
+    def fold(self, *, passthrough: bool = False) -> BatchFold:
+        """Begins a batch.
+
+        Args:
+            passthrough: Whether the rows that come out are the members again, those rejected left out.
+        """
+
+    def apply_many(self, rows: Rows, batch_of: "npt.NDArray[np.int64]") -> ManyBatches | None:  # noqa: ARG002
+        """Does many whole batches at once, where that is faster, with the result of a fold for each.
+
+        Args:
+            rows: The members of all.
+            batch_of: Per row the number of its batch, ascending.
+
+        Returns:
+            What came of them, or `None` to have them folded one by one.
+        """
+        return None
+
+    def guarantees(self) -> frozenset[str]:
+        """Names that every row has that comes out, as far as the options alone tell."""
+        return promised(self.schema)
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What a `BatchTransform` returns.
+
+    Attributes:
+        frame: The rows that came of the batch. With `output_mode: passthrough` they are the members again,
+            with the index of the frame that came in; rejected ones may be left out or not.
+        rejected: Boolean per row of the frame that came in, or `None` when none is.
+        reasons: Text per row of the frame that came in; read where `rejected` is true.
+    """
+
+    frame: "pd.DataFrame"
+    rejected: "pd.Series[bool] | None" = None
+    reasons: "pd.Series[str] | None" = None
+
+
+class BatchTransform(BatchPlugin):
+    """A whole batch at a time as a `pandas.DataFrame` with Arrow types; it is all in memory."""
+
+    @abstractmethod
+    def process(self, frame: "pd.DataFrame") -> BatchResult | BatchError:
+        """Gives what comes of a batch. An exception stops the run; a `BatchError` fails the batch."""
+
+    def fold(self, *, passthrough: bool = False) -> BatchFold:
+        """Collects the members, and calls `process` with all of them as a frame."""
+        from elspeth_dagster.plugins.batches import FrameFold  # noqa: PLC0415 - it imports this module
+
+        return FrameFold(self.process, self.schema, passthrough=passthrough)
 
 
 class PluginError(ElspethError):
