@@ -115,13 +115,13 @@ def tally_sweep(tables: Mapping[str, pa.Table]) -> tuple[Tally, ...]:
     """The tallies of one sweep, from its `tokens` and `states` tables (landscape's column names)."""
     states = tables["states"]
     final = states.filter(pc.or_(pc.is_valid(states["to"]), pc.is_valid(states["outcome"])))
+    came = final.filter(pc.is_valid(final["input_version"]))
     created = _grouped(tables["tokens"], ["created_by"])
-    visited = _grouped(final, ["node"])
+    visited = _grouped(came, ["node"])
     left = _grouped(final.filter(pc.is_valid(final["to"])), ["node", "label", "to"])
     ended = _grouped(final.filter(pc.is_valid(final["outcome"])), ["node", "outcome"])
-    creators = {node for (node,) in created}
     tallies = [Tally(node, Measure.CREATED, "", "", n) for (node,), n in created.items()]
-    tallies += [Tally(node, Measure.IN, "", "", n) for (node,), n in visited.items() if node not in creators]
+    tallies += [Tally(node, Measure.IN, "", "", n) for (node,), n in visited.items()]
     tallies += [Tally(node, Measure.OUT, label or "", to, n) for (node, label, to), n in left.items()]
     tallies += [Tally(node, Measure.ENDED, outcome, "", n) for (node, outcome), n in ended.items()]
     return tuple(sorted(tallies, key=_order))

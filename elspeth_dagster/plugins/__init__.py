@@ -3,19 +3,21 @@
 What a plugin of your own needs is here; the rest of the package may change.
 """
 
-from elspeth_dagster.plugins.base import (
+from elspeth_dagster.plugins.batch import (
     BatchError,
     BatchFold,
     BatchOutput,
     BatchPlugin,
     BatchResult,
     BatchTransform,
+    ManyBatches,
+)
+from elspeth_dagster.plugins.base import (
     Expanded,
     ExpandingRowTransform,
     ExpandingTransform,
     FrameResult,
     FrameTransform,
-    ManyBatches,
     NoOptions,
     Notice,
     Options,

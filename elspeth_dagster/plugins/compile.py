@@ -8,7 +8,8 @@ from pathlib import Path
 
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.graph import Graph, NodeFacts, compile_graph, graph_problems
-from elspeth_dagster.plugins.base import BatchPlugin, Plugin
+from elspeth_dagster.plugins.base import Plugin
+from elspeth_dagster.plugins.batch import BatchPlugin
 from elspeth_dagster.plugins.errors import MisplacedPluginError, OptionsError, UnknownPluginError
 from elspeth_dagster.plugins.facts import node_facts
 from elspeth_dagster.plugins.kinds import PluginKind

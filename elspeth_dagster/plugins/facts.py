@@ -1,7 +1,8 @@
 """What the graph has to know of a node, from its plugin and options."""
 
 from elspeth_dagster.graph import NodeFacts
-from elspeth_dagster.plugins.base import BatchPlugin, Plugin, Transform, promised
+from elspeth_dagster.plugins.base import Plugin, Transform, promised
+from elspeth_dagster.plugins.batch import BatchPlugin
 from elspeth_dagster.plugins.sinks.file import FileSink
 
 

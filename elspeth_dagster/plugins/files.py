@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from elspeth_dagster.plugins.base import BatchPlugin, Plugin, Sink, Source, Transform
+from elspeth_dagster.plugins.base import Plugin, Sink, Source, Transform
+from elspeth_dagster.plugins.batch import BatchPlugin
 from elspeth_dagster.plugins.errors import BrokenPluginError
 
 FOLDER = "plugins"

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from enum import Enum
 
-from elspeth_dagster.plugins.base import BatchPlugin, Plugin, Sink, Source, Transform
+from elspeth_dagster.plugins.base import Plugin, Sink, Source, Transform
+from elspeth_dagster.plugins.batch import BatchPlugin
 
 
 class PluginKind(Enum):

@@ -8,7 +8,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
-from elspeth_dagster.plugins.base import BatchPlugin, Plugin
+from elspeth_dagster.plugins.base import Plugin
+from elspeth_dagster.plugins.batch import BatchPlugin
 from elspeth_dagster.plugins.errors import AmbiguousPluginError, BrokenPluginError, UnknownPluginError
 from elspeth_dagster.plugins.files import FOLDER, PluginFile, plugin_files
 from elspeth_dagster.plugins.kinds import PluginKind, kind_of
