@@ -124,7 +124,7 @@ def tally_sweep(tables: Mapping[str, pa.Table]) -> tuple[Tally, ...]:
     tallies += [Tally(node, Measure.IN, "", "", n) for (node,), n in visited.items()]
     tallies += [Tally(node, Measure.OUT, label or "", to, n) for (node, label, to), n in left.items()]
     tallies += [Tally(node, Measure.ENDED, outcome, "", n) for (node, outcome), n in ended.items()]
-    return tuple(sorted(tallies, key=_order))
+    return tuple(sorted(tallies, key=tally_order))
 
 
 def _grouped(table: pa.Table, keys: list[str]) -> dict[tuple[str, ...], int]:
@@ -147,7 +147,8 @@ def _grouped(table: pa.Table, keys: list[str]) -> dict[tuple[str, ...], int]:
     return counts
 
 
-def _order(tally: Tally) -> tuple[str, str, str, str]:
+def tally_order(tally: Tally) -> tuple[str, str, str, str]:
+    """The order in which tallies are listed."""
     return (tally.node, tally.measure.value, tally.label, tally.target)
 
 
@@ -236,7 +237,7 @@ def tally_publish(sink: str, *, arrived: Mapping[str, int], refused: pa.Table) -
             tallies.append(Tally(sink, Measure.OUT, "on_write_failure", to, count))
         else:
             tallies.append(Tally(sink, Measure.ENDED, outcome, "", count))
-    return tuple(sorted((tally for tally in tallies if tally.count), key=_order))
+    return tuple(sorted((tally for tally in tallies if tally.count), key=tally_order))
 
 
 def counts_of_stored(stored: Mapping[str, Any]) -> Counts:

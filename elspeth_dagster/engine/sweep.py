@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from elspeth_dagster.accounting import SOURCE_NODE, Outcome
-from elspeth_dagster.engine.boundary import Boundary
+from elspeth_dagster.engine.boundary import Boundary, TypesState
 from elspeth_dagster.engine.errors import RowFailureError
 from elspeth_dagster.engine.gate import decide
 from elspeth_dagster.engine.join import Verdict, judge, merge
@@ -63,15 +63,18 @@ class Stage:
     number: int
     transforms: Mapping[str, Transform]
 
-    def sweep(self, records: Records, boundary: Boundary) -> Swept:
+    def sweep(self, records: Records, boundary: Boundary) -> tuple[Swept, Boundary]:
         """Takes some records over the boundary and through every node of stage 0.
+
+        Returns:
+            What came of it, and the boundary for the records behind.
 
         Raises:
             RowFailureError: A plugin raised; names node and row.
         """
         walk = Walk(self.graph)
-        walk.cross_boundary(records, boundary)
-        return self.finish(walk, records.num_records)
+        types = walk.cross_boundary(records, boundary)
+        return self.finish(walk, records.num_records), Boundary(boundary.schema, types)
 
     def finish(self, walk: "Walk", rows_in: int) -> Swept:
         """Takes what is under way through the rest of the stage's nodes."""
@@ -97,8 +100,8 @@ class Walk:
     _for_sinks: dict[str, list[tuple[Rows, Outcome]]] = field(default_factory=dict)
     _inbound: dict[str, list[Arrived]] = field(default_factory=dict)
 
-    def cross_boundary(self, records: Records, boundary: Boundary) -> None:
-        """Source: valid rows go on, the others are set aside."""
+    def cross_boundary(self, records: Records, boundary: Boundary) -> TypesState:
+        """Source: valid rows go on, the others are set aside; gives what is learned behind them."""
         crossed = boundary.cross(records)
         for rows in (crossed.rows, crossed.quarantined):
             if rows.num_rows:
@@ -106,11 +109,12 @@ class Walk:
                 self.record.version(rows.tokens, 0, rows.hashes)
         if crossed.rows.num_rows:
             valid = Arrived(crossed.rows, 0, _arrival(records, crossed.rows))
-            self._move(SOURCE_NODE, valid, came_as=None)
+            self.move(SOURCE_NODE, valid, came_as=None)
         if crossed.quarantined.num_rows:
             rejected = Arrived(crossed.quarantined, 0, _arrival(records, crossed.quarantined))
             reasons = [crossed.reasons[position] for position in range(rejected.rows.num_rows)]
             self.set_aside(SOURCE_NODE, "on_validation_failure", "validation", rejected, None, reasons)
+        return crossed.types
 
     def through_transform(self, node: Node, plugin: Transform) -> None:
         """A transform: rows go on as they come out, those with an error are set aside."""
@@ -132,7 +136,7 @@ class Walk:
             version = arrived.version + plugin.changes_rows
             if plugin.changes_rows:
                 self.record.version(done.rows.tokens, version, done.rows.hashes)
-            self._move(node.name, kept.changed(done.rows, version), came_as=arrived.version)
+            self.move(node.name, kept.changed(done.rows, version), came_as=arrived.version)
         if done.errors:
             self._fail(node, arrived, dict(done.errors), "transform")
 
@@ -150,8 +154,8 @@ class Walk:
         self.record.state(
             expanded.rows.tokens, node.name, leaving, versions=(arrived.version, arrived.version)
         )
-        self._create(node.name, made, parents=_singletons(parents))
-        self._move(node.name, made, came_as=None)
+        self.create(node.name, made, parents=singletons(parents))
+        self.move(node.name, made, came_as=None)
 
     def through_gate(self, node: Node) -> None:
         """A gate: each row takes the route of its label, or forks."""
@@ -186,12 +190,12 @@ class Walk:
         assert node.gate is not None
         self._forked[node.name] = arrived
         anchors = {**arrived.anchors, node.name: np.arange(arrived.rows.num_rows)}
-        parents = _singletons(arrived.rows.tokens)
+        parents = singletons(arrived.rows.tokens)
         copies = {edge.label: edge for edge in self.graph.out_edges(node.name) if edge.mode is EdgeMode.COPY}
         for ordinal, branch in enumerate(node.gate.fork_to):
             rows = arrived.rows.with_tokens(children(arrived.rows.tokens, PathKind.FORK, ordinal))
             child = Arrived(rows, 0, arrived.arrived_us, anchors)
-            self._create(node.name, child, parents=parents, branch=branch)
+            self.create(node.name, child, parents=parents, branch=branch)
             edge = copies[branch]
             leaving = Leaving("completed", branch, edge.target, edge.mode.value)
             self.record.state(rows.tokens, node.name, leaving, versions=(None, 0))
@@ -214,8 +218,8 @@ class Walk:
         above = anchor.take(merged.anchors)
         rows = merged.rows.with_tokens(children(above.rows.tokens, PathKind.MERGE, rule.ordinal))
         made = Arrived(rows, 0, merged.arrived_us, above.anchors)
-        self._create(node.name, made, parents=_merged_parents(arrived, verdict))
-        self._move(node.name, made, came_as=None, reads=merged.notes)
+        self.create(node.name, made, parents=_merged_parents(arrived, verdict))
+        self.move(node.name, made, came_as=None, reads=merged.notes)
 
     def _end_at_join(
         self, node: str, rule: CoalesceRule, branch: str, tokens: Arrived, verdict: Verdict
@@ -236,10 +240,17 @@ class Walk:
             reason = {"reason": "join_failed", "policy": rule.policy.value, "branch": branch}
             self.record.errors(held, node, "coalesce", [reason] * len(places))
 
-    def _create(
-        self, by: str, made: Arrived, *, parents: pa.Array | None = None, branch: str | None = None
+    def create(
+        self,
+        by: str,
+        made: Arrived,
+        *,
+        parents: pa.Array | None = None,
+        branch: str | None = None,
+        batch: pa.Array | None = None,
     ) -> None:
-        self.record.created(made.rows.tokens, by, parents=parents, branch=branch)
+        """Records new tokens with their first version; `parents` is a list of tokens for each."""
+        self.record.created(made.rows.tokens, by, parents=parents, branch=branch, batch=batch)
         self.record.version(made.rows.tokens, made.version, made.rows.hashes)
 
     def _fail(self, node: Node, arrived: Arrived, errors: dict[int, Reason], kind: str) -> None:
@@ -270,11 +281,20 @@ class Walk:
         if edge is not None:
             self._deliver(edge, failed, Outcome.QUARANTINED)
 
-    def _move(self, node: str, moved: Arrived, *, came_as: int | None, reads: pa.Array | None = None) -> None:
+    def move(
+        self,
+        node: str,
+        moved: Arrived,
+        *,
+        came_as: int | None,
+        reads: pa.Array | None = None,
+        batch: pa.Array | None = None,
+    ) -> None:
         """Tokens leave a node by its one normal edge."""
         (edge,) = self._edges(node, EdgeMode.MOVE)
         leaving = Leaving("completed", edge.label, edge.target, edge.mode.value)
-        self.record.state(moved.rows.tokens, node, leaving, versions=(came_as, moved.version), reads=reads)
+        versions = (came_as, moved.version)
+        self.record.state(moved.rows.tokens, node, leaving, versions=versions, reads=reads, batch=batch)
         self._deliver(edge, moved, Outcome.COMPLETED)
 
     def _deliver(self, edge: Edge, arrived: Arrived, outcome: Outcome) -> None:
@@ -323,7 +343,7 @@ def _all_but(length: int, positions: Mapping[int, object]) -> pa.Array:
     return pa.array(kept)
 
 
-def _singletons(tokens: pa.Array) -> pa.Array:
+def singletons(tokens: pa.Array) -> pa.Array:
     """A list of one token for each."""
     return pa.ListArray.from_arrays(pa.array(np.arange(len(tokens) + 1, dtype=np.int32)), tokens)
 

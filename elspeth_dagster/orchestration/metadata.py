@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from elspeth_dagster.accounting import Counts, counts_of_sink
-from elspeth_dagster.engine.process import source_marker
+from elspeth_dagster.engine.completeness import source_marker
 from elspeth_dagster.engine.work import Work, create_source
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.commits import ArtifactFacts

@@ -3,15 +3,6 @@
 What a plugin of your own needs is here; the rest of the package may change.
 """
 
-from elspeth_dagster.plugins.batch import (
-    BatchError,
-    BatchFold,
-    BatchOutput,
-    BatchPlugin,
-    BatchResult,
-    BatchTransform,
-    ManyBatches,
-)
 from elspeth_dagster.plugins.base import (
     Expanded,
     ExpandingRowTransform,
@@ -35,6 +26,15 @@ from elspeth_dagster.plugins.base import (
     Transform,
     Transformed,
     TransientError,
+)
+from elspeth_dagster.plugins.batch import (
+    BatchError,
+    BatchFold,
+    BatchOutput,
+    BatchPlugin,
+    BatchResult,
+    BatchTransform,
+    ManyBatches,
 )
 
 __all__ = [

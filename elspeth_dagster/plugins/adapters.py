@@ -89,7 +89,7 @@ def expand_row_by_row(process: Callable[[dict[str, Any]], Any], rows: Rows) -> I
 
 
 def _children(result: Any, token: bytes | None) -> list[Mapping[str, Any]]:
-    if not isinstance(result, Sequence) or not all(isinstance(item, Mapping) for item in result):
+    if not isinstance(result, list | tuple) or not all(isinstance(item, Mapping) for item in result):
         found = type(result).__name__
         wrong = TypeError(f"process returned {found}; it returns a list of dicts or a RowError")
         raise PluginError(wrong, token=token)

@@ -43,7 +43,7 @@ class BatchOutput:
 
 
 class BatchFold(ABC):
-    """One batch on its way through a batch transform, slice by slice."""
+    """One batch on its way through a batch transform, slice by slice: what it keeps is of this batch alone."""
 
     @abstractmethod
     def add(self, rows: Rows, positions: range) -> Mapping[int, Reason]:
@@ -60,6 +60,9 @@ class BatchFold(ABC):
     @abstractmethod
     def finish(self) -> BatchOutput | BatchError:
         """Called once behind the last member."""
+
+    def close(self) -> None:  # noqa: B027 - most folds have nothing to close
+        """Called exactly once, behind the last output, or after whatever went wrong."""
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,9 @@ class FrameFold(BatchFold):
             return result
         if not isinstance(result, BatchResult):
             found = type(result).__name__
-            raise PluginError(TypeError(f"process returned {found}; it returns a BatchResult or a BatchError"))
+            raise PluginError(
+                TypeError(f"process returned {found}; it returns a BatchResult or a BatchError")
+            )
         try:
             return self._taken(result, members, known)
         except FrameError as error:

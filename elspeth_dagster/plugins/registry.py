@@ -28,6 +28,9 @@ _BUILT_IN: Mapping[PluginKind, Mapping[str, str]] = {
         "field_mapper": f"{_PACKAGE}.transforms.field_mapper:FieldMapper",
         "truncate": f"{_PACKAGE}.transforms.truncate:Truncate",
         "keyword_filter": f"{_PACKAGE}.transforms.keyword_filter:KeywordFilter",
+        "json_explode": f"{_PACKAGE}.transforms.json_explode:JsonExplode",
+        "batch_stats": f"{_PACKAGE}.aggregations.batch_stats:BatchStats",
+        "batch_replicate": f"{_PACKAGE}.aggregations.batch_replicate:BatchReplicate",
     },
     PluginKind.SINK: {
         "csv": f"{_PACKAGE}.sinks.csv:CsvSink",
