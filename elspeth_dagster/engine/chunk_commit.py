@@ -61,7 +61,7 @@ class ChunkCommit:
         tallies = tuple(
             sorted((_tally(*key, count) for key, count in self._tallies.items()), key=tally_order)
         )
-        draft = CommitDraft(self._key, tables, tallies, tuple(self._parts))
+        draft = CommitDraft(self._key, tables, tuple(tallies), tuple(self._parts))
         commit(self._work.landscape, self._work.attempt, draft)
         self._work.progress.advance(self._rows_in, "processed")
 

@@ -43,7 +43,7 @@ class BatchOutput:
 
 
 class BatchFold(ABC):
-    """One batch on its way through a batch transform, slice by slice: what it keeps is of this batch alone."""
+    """One batch on its way through a batch transform, slice by slice."""
 
     @abstractmethod
     def add(self, rows: Rows, positions: range) -> Mapping[int, Reason]:

@@ -123,7 +123,7 @@ class JsonExplode(ExpandingTransform):
         added = {self.options.output_field: Column.of(_elements(lists, window))}
         if self.options.include_index:
             added[INDEX_FIELD] = Column(pa.array(window.ordinals))
-        shapes = tuple((*keys, *added) for keys in repeated.shapes)
+        shapes = tuple((*(key for key in keys if key not in added), *added) for keys in repeated.shapes)
         originals = {name: header for name, header in others.originals.items() if name not in added}
         columns = {**repeated.columns, **added}
         rows = Rows(repeated.tokens, shapes, repeated.shape, columns, originals)
