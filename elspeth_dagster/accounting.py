@@ -119,7 +119,7 @@ def tally_sweep(tables: Mapping[str, pa.Table]) -> tuple[Tally, ...]:
     created = _grouped(tables["tokens"], ["created_by"])
     visited = _grouped(came, ["node"])
     left = _grouped(final.filter(pc.is_valid(final["to"])), ["node", "label", "to"])
-    ended = _grouped(final.filter(pc.is_valid(final["outcome"])), ["node", "outcome"])
+    ended = _grouped(final.filter(pc.is_null(final["to"])), ["node", "outcome"])
     tallies = [Tally(node, Measure.CREATED, "", "", n) for (node,), n in created.items()]
     tallies += [Tally(node, Measure.IN, "", "", n) for (node,), n in visited.items()]
     tallies += [Tally(node, Measure.OUT, label or "", to, n) for (node, label, to), n in left.items()]

@@ -13,6 +13,7 @@ from unittest import mock
 
 import dagster as dg
 import pytest
+from dagster_dev import IMPATIENT_YAML, DagsterDev, add_brittle, dagster_dev, example_platform
 from platforms import HOME_YAML, Platform
 
 NO_SKIP = "ELSPETH_NO_SKIP"
@@ -88,3 +89,21 @@ def platform_at(dagster_home_template: Path, dagster_homes: Path) -> Iterator[Ca
 def platform(platform_at: Callable[[Path], Platform], tmp_path: Path) -> Platform:
     """A platform in a folder of its own."""
     return platform_at(tmp_path / "platform")
+
+
+@pytest.fixture(scope="session")
+def dagster_server(dagster_home_template: Path, dagster_homes: Path) -> Iterator[DagsterDev]:
+    """One `dagster dev` for all tests of a session that look at it; they share an xdist group.
+
+    It serves the examples, the pipelines `tariffs_page` and `tariffs_query` whose plugin raises, and a broken
+    settings file.
+    """
+    platform = example_platform(dagster_homes / "dev platform")
+    for name in ("tariffs_page", "tariffs_query"):
+        add_brittle(platform, name)
+    platform.write("pipelines/spoilt.yaml", {"source": {"plugin": "csvv", "on_succes": "read"}})
+    home = dagster_homes / "dev"
+    shutil.copytree(dagster_home_template, home)
+    (home / "dagster.yaml").write_text(HOME_YAML + IMPATIENT_YAML)
+    with dagster_dev(platform, home) as server:
+        yield server

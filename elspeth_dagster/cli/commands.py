@@ -209,6 +209,27 @@ def runs(pipeline: str | None, limit: int, landscape: str, *, as_json: bool) -> 
 
 
 @main.command()
+@click.argument("run_id", metavar="RUN")
+@click.argument("row", type=int)
+@_landscape_option
+@_json_option
+@_reporting
+def explain(run_id: str, row: int, landscape: str, *, as_json: bool) -> int:
+    """Tells the whole story of a row, counted from 0: as received, each decision, where it ended and why."""
+    from elspeth_dagster.cli import story  # noqa: PLC0415
+    from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415
+    from elspeth_dagster.landscape.explain import explain as explained  # noqa: PLC0415
+
+    with Landscape.open(_prepare(landscape), create=False) as opened:
+        found = explained(opened, run_id, row)
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        story.show(found)
+    return COMPLETED
+
+
+@main.command()
 @click.argument("query")
 @_landscape_option
 @_json_option

@@ -57,7 +57,7 @@ class Leaving:
         label: Of the edge taken, `None` when none is.
         to: The node that the edge leads to.
         mode: `move`, `copy` or `divert`.
-        outcome: How the tokens end, when they end here.
+        outcome: How the tokens end: here when `to` is `None`, else at the sink `to`.
     """
 
     status: str

@@ -175,7 +175,7 @@ class Walk:
                 forked.append(chosen)
             else:
                 edge = edges[label]
-                leaving = Leaving("completed", label, edge.target, edge.mode.value)
+                leaving = self._leaving("completed", edge, Outcome.ROUTED)
                 by_target.setdefault((edge.target, edge.branch), []).append((edge, chosen))
             self.record.state(chosen.rows.tokens, node.name, leaving, versions=versions, reads=reads)
         for pieces in by_target.values():
@@ -197,7 +197,7 @@ class Walk:
             child = Arrived(rows, 0, arrived.arrived_us, anchors)
             self.create(node.name, child, parents=parents, branch=branch)
             edge = copies[branch]
-            leaving = Leaving("completed", branch, edge.target, edge.mode.value)
+            leaving = self._leaving("completed", edge, Outcome.COMPLETED)
             self.record.state(rows.tokens, node.name, leaving, versions=(None, 0))
             self._deliver(edge, child, Outcome.COMPLETED)
 
@@ -276,7 +276,7 @@ class Walk:
         if edge is None:
             leaving = Leaving("failed", label, outcome=Outcome.QUARANTINED.value)
         else:
-            leaving = Leaving("failed", label, edge.target, edge.mode.value)
+            leaving = self._leaving("failed", edge, Outcome.QUARANTINED)
         self.record.state(tokens, node, leaving, versions=(came_as, failed.version), batch=batch)
         if edge is not None:
             self._deliver(edge, failed, Outcome.QUARANTINED)
@@ -292,10 +292,16 @@ class Walk:
     ) -> None:
         """Tokens leave a node by its one normal edge."""
         (edge,) = self._edges(node, EdgeMode.MOVE)
-        leaving = Leaving("completed", edge.label, edge.target, edge.mode.value)
+        leaving = self._leaving("completed", edge, Outcome.COMPLETED)
         versions = (came_as, moved.version)
         self.record.state(moved.rows.tokens, node, leaving, versions=versions, reads=reads, batch=batch)
         self._deliver(edge, moved, Outcome.COMPLETED)
+
+    def _leaving(self, status: str, edge: Edge, outcome: Outcome) -> Leaving:
+        """How tokens leave by an edge, with the outcome that they have once a sink at its end took them."""
+        at_sink = self.graph.nodes[edge.target].kind is NodeKind.SINK
+        ends = outcome.value if at_sink else None
+        return Leaving(status, edge.label, edge.target, edge.mode.value, ends)
 
     def _deliver(self, edge: Edge, arrived: Arrived, outcome: Outcome) -> None:
         kind = self.graph.nodes[edge.target].kind

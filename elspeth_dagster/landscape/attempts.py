@@ -173,6 +173,13 @@ def complete_run(
     return commit_and(landscape, attempt, draft, finish)
 
 
+def is_new(landscape: Landscape, attempt: Attempt) -> bool:
+    """Whether no op of an attempt has begun yet."""
+    mine = (phases.c.run_id == attempt.run_id, phases.c.attempt == attempt.number)
+    with landscape.read() as connection:
+        return connection.execute(select(phases.c.node).where(*mine).limit(1)).first() is None
+
+
 def log_phase(
     landscape: Landscape,
     attempt: Attempt,

@@ -70,7 +70,9 @@ class Location:
         if match["driver"] not in (None, "psycopg"):
             raise LocationError(_hide(text), f"driver {match['driver']!r} is not supported; psycopg is")
         if segments is None:
-            raise LocationError(_hide(text), "a PostgreSQL catalogue needs a folder for segments as well")
+            raise LocationError(
+                _hide(text), "a PostgreSQL catalogue needs a folder for segments as well (ELSPETH_SEGMENTS)"
+            )
         return cls(url=f"postgresql+psycopg://{match['rest']}", segments=segments.expanduser().absolute())
 
     @property

@@ -8,6 +8,7 @@ import dagster as dg
 
 from elspeth_dagster import __version__
 from elspeth_dagster.landscape.digest import json_digest
+from elspeth_dagster.orchestration import descriptions
 from elspeth_dagster.orchestration.names import graph_name, safe_name
 from elspeth_dagster.orchestration.ops import (
     BALANCE_CHECK,
@@ -27,6 +28,14 @@ class PipelineAssets:
 
     assets: dg.AssetsDefinition
     job: Any
+
+
+class _Check(dg.AssetCheckSpec):
+    """A check on an asset whose key may hold any characters: Dagster makes an output's name of it."""
+
+    def get_python_identifier(self) -> str:
+        """The name of the op output that carries the check."""
+        return safe_name(super().get_python_identifier())
 
 
 def source_key(pipeline: str) -> dg.AssetKey:
@@ -51,7 +60,7 @@ def build_pipeline(
     """
     pipeline = compiled.graph.pipeline
     settings = compiled.settings.dagster
-    check = dg.AssetCheckSpec(BALANCE_CHECK, asset=source_key(pipeline), description=_BALANCE)
+    check = _Check(BALANCE_CHECK, asset=source_key(pipeline), description=_BALANCE)
     ops = PipelineOps(compiled, check.get_python_identifier())
     keys = {SOURCE_OUTPUT: source_key(pipeline)}
     keys |= {sink_output(sink): sink_key(pipeline, sink) for sink in compiled.graph.sinks}
@@ -132,12 +141,8 @@ def _dependencies(compiled: Compiled, upstream: dg.AssetKey | None) -> Mapping[s
 
 
 def _descriptions(compiled: Compiled) -> dict[str, str]:
-    graph = compiled.graph
-    described = {SOURCE_OUTPUT: f"Records that pipeline {graph.pipeline} reads, frozen as received."}
-    for sink in graph.sinks:
-        ways = [f"`{edge.source}` ({edge.label})" for edge in graph.in_edges(sink)]
-        described[sink_output(sink)] = f"Rows from {', '.join(ways)}."
-    return described
+    sinks = {sink_output(sink): descriptions.of_sink(compiled, sink) for sink in compiled.graph.sinks}
+    return {SOURCE_OUTPUT: descriptions.of_source(compiled)} | sinks
 
 
 def _job(compiled: Compiled, assets: dg.AssetsDefinition, console: str | None) -> Any:
@@ -149,7 +154,7 @@ def _job(compiled: Compiled, assets: dg.AssetsDefinition, console: str | None) -
     return dg.define_asset_job(
         safe_name(pipeline),
         selection=dg.AssetSelection.assets(*assets.keys),
-        description=f"Runs pipeline {pipeline} ({compiled.settings.path.name}) as a whole.",
+        description=descriptions.of_job(compiled),
         config=_launch_config(compiled, console),
         tags=tags,
         executor_def=sharded_executor(shards) if shards > 1 else dg.in_process_executor,

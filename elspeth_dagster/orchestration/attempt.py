@@ -1,5 +1,6 @@
 """Every op's way into the landscape: its attempt, and what becomes of it when the op fails."""
 
+import multiprocessing
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -14,11 +15,19 @@ from elspeth_dagster import __version__
 from elspeth_dagster.engine.work import Launch, Progress, Work
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.landscape import reads
-from elspeth_dagster.landscape.attempts import AttemptRequest, close_attempt, ensure_attempt, log_phase
+from elspeth_dagster.landscape.attempts import (
+    AttemptRequest,
+    close_attempt,
+    ensure_attempt,
+    is_new,
+    log_phase,
+)
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.digest import json_digest
 from elspeth_dagster.landscape.errors import AttemptRefusedError, FenceLostError
+from elspeth_dagster.landscape.leftovers import sweep_attempt_leftovers
 from elspeth_dagster.landscape.model import Attempt, AttemptStatus, Phase, PhaseStatus
+from elspeth_dagster.orchestration import stories
 from elspeth_dagster.orchestration.names import RESUME_TAG, RUN_ID_TAG, graph_name
 from elspeth_dagster.orchestration.platform import platform_root
 from elspeth_dagster.orchestration.resource import LandscapeResource
@@ -51,7 +60,12 @@ def phase_work(
     with _as_failure(compiled), resource.opened() as landscape:
         request = _request(context, compiled, launch or Launch(str(compiled.settings.path)))
         attempt = ensure_attempt(landscape, request)
-        with _recorded(context, compiled, landscape, attempt, phase):
+        if attempt.status is AttemptStatus.RUNNING and is_new(landscape, attempt):
+            sweep_attempt_leftovers(landscape, attempt)
+        with (
+            _told(landscape, attempt, compiled),
+            _recorded(context, compiled, landscape, attempt, phase),
+        ):
             yield _work(context, compiled, landscape, attempt)
 
 
@@ -81,7 +95,15 @@ def _request(context: dg.OpExecutionContext, compiled: Compiled, launch: Launch)
         code=compiled.code_hashes,
         dagster_finished=_finished(context.instance),
         comparable=settings_differences,
+        other_pids=_run_process(compiled),
     )
+
+
+def _run_process(compiled: Compiled) -> tuple[int, ...]:
+    """The process that hands out the steps: it lives on where every step's process has ended."""
+    parent = multiprocessing.parent_process()
+    in_step = compiled.settings.dagster.shards > 1 and parent is not None and parent.pid is not None
+    return (parent.pid,) if in_step and parent and parent.pid else ()
 
 
 def _ancestors(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[dg.DagsterRun, ...]:
@@ -176,14 +198,30 @@ def _culprits(error: BaseException, compiled: Compiled) -> dict[str, Any]:
 
 
 @contextmanager
+def _told(landscape: Landscape, attempt: Attempt, compiled: Compiled) -> Iterator[None]:
+    """Turns the run's own errors into failures that tell what is kept and how to go on."""
+    try:
+        yield
+    except _NO_FAULT_OF_THE_RUN:
+        raise
+    except ElspethError as error:
+        known = stories.failure(landscape, attempt.run_id, compiled.graph)
+        known |= {"run": attempt.run_id, "attempt": str(attempt.number)}
+        raise _failure(error, compiled, known) from error
+
+
+@contextmanager
 def _as_failure(compiled: Compiled) -> Iterator[None]:
     """Turns an error on purpose into Dagster's failure with metadata; anything else passes as it is."""
     try:
         yield
     except ElspethError as error:
-        metadata = {"pipeline": compiled.graph.pipeline, "error": type(error).__name__}
-        metadata |= _culprits(error, compiled) | {"host": socket.gethostname()}
-        text = "\n".join([str(error), *getattr(error, "__notes__", ())])
-        raise dg.Failure(
-            compiled.settings.scrubbed(text), metadata=metadata, allow_retries=error.retryable
-        ) from error
+        raise _failure(error, compiled, {}) from error
+
+
+def _failure(error: ElspethError, compiled: Compiled, known: dict[str, str]) -> dg.Failure:
+    about = {"pipeline": compiled.graph.pipeline, "error": type(error).__name__, "host": socket.gethostname()}
+    metadata = _culprits(error, compiled) | known | about
+    text = "\n".join([str(error), *getattr(error, "__notes__", ())])
+    scrubbed = compiled.settings.scrubbed(text)
+    return dg.Failure(scrubbed, metadata=metadata, allow_retries=error.retryable)

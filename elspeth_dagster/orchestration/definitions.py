@@ -11,6 +11,7 @@ import dagster as dg
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.orchestration.assets import build_pipeline, sink_key
 from elspeth_dagster.orchestration.io_manager import IO_MANAGER_KEY, PublishedArtifacts
+from elspeth_dagster.orchestration.markdown import code
 from elspeth_dagster.orchestration.names import NameCollisionError, safe_name
 from elspeth_dagster.orchestration.platform import platform_root
 from elspeth_dagster.orchestration.resource import LandscapeResource
@@ -69,6 +70,7 @@ def build_from(
         console: Replaces Dagster's console logger.
     """
     console_name = "console" if console else None
+    recorded = landscape or LandscapeResource()
     loaded = _load(paths)
     targets = _targets(loaded)
     outside: dict[dg.AssetKey, Path] = {}
@@ -89,7 +91,7 @@ def build_from(
     return dg.Definitions(
         assets=assets,
         jobs=jobs,
-        resources={"landscape": landscape or LandscapeResource(), IO_MANAGER_KEY: PublishedArtifacts()},
+        resources={"landscape": recorded, IO_MANAGER_KEY: PublishedArtifacts(landscape=recorded)},
         executor=dg.in_process_executor,
         loggers={console_name: console} if console_name and console else None,
     )
@@ -186,16 +188,17 @@ def _broken_asset(path: Path, why: str) -> dg.AssetsDefinition:
     name = pipeline_name(path)
     shown = path.relative_to(root) if path.is_relative_to(root) else path
     key = dg.AssetKey(["broken_settings", *shown.parts])
+    problems = why.replace(f"{root}{os.sep}", "").splitlines()
 
     @dg.asset(
         key=key,
         group_name="broken_settings",
-        description=f"**{name} does not load.**\n\n```\n{why}\n```",
-        metadata={"settings file": str(shown), "error": dg.MetadataValue.md(f"```\n{why}\n```")},
+        description="\n".join([f"**{name} does not load.**", "", *(f"- {code(line)}" for line in problems)]),
+        metadata={"settings file": str(shown)},
         kinds={"error"},
         op_tags={"elspeth/broken": "true"},
     )
     def broken() -> None:
-        raise dg.Failure(f"{shown} does not load:\n{why}", allow_retries=False)
+        raise dg.Failure("\n".join([f"{shown} does not load:", *problems]), allow_retries=False)
 
     return broken

@@ -17,7 +17,7 @@ from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.errors import RunAliveError
 from elspeth_dagster.landscape.location import Location
 from elspeth_dagster.landscape.model import RunStatus
-from elspeth_dagster.landscape.processes import Liveness, ProcessState, liveness
+from elspeth_dagster.landscape.processes import Liveness, liveness
 from elspeth_dagster.landscape.reads import RunRow
 from elspeth_dagster.orchestration.definitions import FOLDER_VARIABLE, build_from
 from elspeth_dagster.orchestration.names import RESTART_SOURCE_TAG, RUN_ID_TAG, safe_name
@@ -139,11 +139,20 @@ def _problem(instance: dg.DagsterInstance, dagster_run_id: str) -> str | None:
             if failure.user_failure_data and failure.user_failure_data.description:
                 return failure.user_failure_data.description
             if failure.error:
-                return str(failure.error.message).strip()
+                return _cause(failure.error)
     for entry in instance.all_logs(dagster_run_id):
         if entry.dagster_event is not None and entry.dagster_event.is_failure:
             return entry.message
     return None
+
+
+def _cause(error: Any) -> str:
+    """The text of what an error goes back to; Dagster's own wrapping says only which op it was."""
+    texts = [str(error.message).strip()]
+    while error.cause is not None:
+        error = error.cause
+        texts.append(str(error.message).strip())
+    return "\n".join(dict.fromkeys(texts))
 
 
 def resume_run(
@@ -168,7 +177,7 @@ def resume_run(
     with dg.DagsterInstance.get() as instance:
         parent = instance.get_run_by_id(last.dagster_run_id)
         if run.status is RunStatus.RUNNING and alive and not (parent and parent.is_finished):
-            facts = [_describe(state) for state in alive]
+            facts = [str(state) for state in alive]
             raise RunAliveError(run.run_id, last.number, last.dagster_run_id, facts)
         if parent is not None and not parent.is_finished:
             instance.report_run_failed(parent, "its process is gone; the run is being resumed")
@@ -182,8 +191,3 @@ def resume_run(
             compiled, location, log_level=log_level, dagster_run_tags=kept | tags, parent=parent.run_id
         )
     return run_pipeline(compiled, location, log_level=log_level, dagster_run_tags=tags)
-
-
-def _describe(state: ProcessState) -> str:
-    process = state.process
-    return f"process {process.pid} on {process.host} is alive, heartbeat {state.heartbeat_age_s:.0f} s ago"

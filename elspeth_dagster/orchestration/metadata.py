@@ -1,18 +1,22 @@
 """What Dagster shows of a source and of a sink."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from elspeth_dagster.accounting import Counts, counts_of_sink
+from elspeth_dagster.accounting import Counts, Tally, counts_of_sink
 from elspeth_dagster.engine.completeness import source_marker
 from elspeth_dagster.engine.work import Work, create_source
+from elspeth_dagster.graph import Graph
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.commits import ArtifactFacts
 from elspeth_dagster.landscape.reads import ChunkRow
+from elspeth_dagster.orchestration import stories
+from elspeth_dagster.orchestration.markdown import table
 from elspeth_dagster.rows.fields import Schema
 
 
@@ -56,7 +60,11 @@ def of_sink(work: Work, sink: str, artifact: ArtifactFacts) -> dict[str, Any]:
     """Metadata of a sink's materialisation; its counts are of what ended at this sink."""
     rows = source_marker(work)["rows"]
     counts = counts_of_sink(reads.tallies(work.landscape, work.run_id), sink, records=rows)
-    facts = of_counts(counts) | {
+    preview: list[dict[str, str]] = artifact.facts.get("preview", [])
+    facts = of_counts(counts)
+    if preview:
+        facts["preview"] = dg.MetadataValue.md(_preview(preview, _headers(artifact)))
+    facts |= {
         "elspeth/run_id": work.run_id,
         "elspeth/plugin": artifact.kind,
         "elspeth/path": artifact.uri,
@@ -66,16 +74,50 @@ def of_sink(work: Work, sink: str, artifact: ArtifactFacts) -> dict[str, Any]:
         "dagster/row_count": artifact.rows,
         "dagster/uri": Path(artifact.uri).as_uri() if artifact.uri.startswith("/") else artifact.uri,
     }
-    preview = artifact.facts.get("preview")
-    columns = artifact.facts.get("columns") or (preview[0] if preview else [])
+    columns = _columns(artifact, work.compiled.graph.nodes[sink].schema, preview)
     if columns:
-        declared = {field.name: field.type.value for field in work.compiled.graph.nodes[sink].schema.fields}
-        facts["dagster/column_schema"] = dg.TableSchema(
-            [dg.TableColumn(name, declared.get(name, "any")) for name in columns]
-        )
-    if preview:
-        facts["preview"] = dg.MetadataValue.md(_markdown(preview))
+        facts["dagster/column_schema"] = dg.TableSchema(columns)
     return facts
+
+
+def _headers(artifact: ArtifactFacts) -> dict[str, str]:
+    """Field to the name that it has in the file, for the columns of this run's rows."""
+    fields, headers = artifact.facts.get("columns", []), artifact.facts.get("header", [])
+    return dict(zip(fields, headers, strict=True)) if len(fields) == len(headers) else {}
+
+
+def _columns(
+    artifact: ArtifactFacts, schema: Schema, preview: Sequence[Mapping[str, str]]
+) -> list[dg.TableColumn]:
+    """The columns of the file; their types are those of the values written, else the declared ones."""
+    names = artifact.facts.get("header") or list(dict.fromkeys(name for row in preview for name in row))
+    types = artifact.facts.get("types", [])
+    if len(types) != len(names):
+        fields = {header: field for field, header in _headers(artifact).items()}
+        declared = {field.name: field.type.value for field in schema.fields}
+        types = [declared.get(fields.get(name, name), "any") for name in names]
+    return [dg.TableColumn(name, kind) for name, kind in zip(names, types, strict=True)]
+
+
+def of_run(run_id: str, counts: Counts) -> dict[str, Any]:
+    """Metadata of the completed run."""
+    return of_counts(counts) | {"elspeth/run_id": run_id}
+
+
+def of_flow(graph: Graph, tallies: Sequence[Tally]) -> dict[str, Any]:
+    """The table of what came into each node and where it went."""
+    records = [dg.TableRecord(asdict(row)) for row in stories.flow(graph, tallies)]
+    return {"elspeth/flow": dg.MetadataValue.table(records, schema=_FLOW)}
+
+
+_FLOW = dg.TableSchema(
+    [
+        dg.TableColumn("node", "string"),
+        dg.TableColumn("kind", "string"),
+        dg.TableColumn("rows_in", "int"),
+        dg.TableColumn("went_to", "string"),
+    ]
+)
 
 
 def _declared(schema: Schema) -> dg.TableSchema:
@@ -91,19 +133,9 @@ def _declared(schema: Schema) -> dg.TableSchema:
     )
 
 
-def _markdown(preview: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the first row is the header."""
-    lines = ["| " + " | ".join(_cell(text) for text in row) + " |" for row in preview]
-    lines.insert(1, "|" + "---|" * len(preview[0]))
-    return "\n".join(lines)
-
-
-def _cell(text: str) -> str:
-    short = text if len(text) <= 60 else text[:57] + "…"
-    return (
-        short.replace("\\", "\\\\")
-        .replace("|", "\\|")
-        .replace("\n", " ")
-        .replace("\r", " ")
-        .replace("<", "&lt;")
+def _preview(rows: Sequence[Mapping[str, str]], headers: Mapping[str, str]) -> str:
+    """A table of some rows, under the names that the file has for their fields."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return table(
+        [headers.get(name, name) for name in names], [[row.get(n, "") for n in names] for row in rows]
     )

@@ -1,5 +1,6 @@
 """Names that Dagster takes."""
 
+import keyword
 import re
 from collections.abc import Iterable
 
@@ -8,6 +9,13 @@ from elspeth_dagster.errors import ElspethError
 RUN_ID_TAG = "elspeth/run_id"
 RESTART_SOURCE_TAG = "elspeth/restart_source"
 RESUME_TAG = "dagster/is_resume_retry"
+RESERVED = frozenset(
+    {
+        "context", "conf", "config", "meta", "arg_dict", "dict", "input_arg_dict", "output_arg_dict",
+        "int", "str", "float", "bool", "input", "output", "type", *keyword.kwlist,
+    }
+)  # fmt: skip
+"""What Dagster refuses as the name of a job or an op."""
 
 
 class NameCollisionError(ElspethError):
@@ -21,8 +29,9 @@ class NameCollisionError(ElspethError):
 
 
 def safe_name(name: str) -> str:
-    """A name for jobs, ops and groups: every other character becomes `_`."""
-    return re.sub(r"[^A-Za-z0-9_]", "_", name)
+    """A name for jobs, ops and groups: any other character becomes `_`, and a reserved word gets one more."""
+    safe = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    return f"{safe}_" if safe in RESERVED else safe
 
 
 def require_distinct(what: str, names: Iterable[str]) -> None:

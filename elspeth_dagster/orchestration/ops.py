@@ -7,7 +7,6 @@ from typing import Any
 
 import dagster as dg
 
-from elspeth_dagster.accounting import Counts
 from elspeth_dagster.engine.compiling import record_graph
 from elspeth_dagster.engine.finish import check_run, require_checked, seal_run
 from elspeth_dagster.engine.load import load_source
@@ -17,10 +16,10 @@ from elspeth_dagster.engine.sinking import publish_sink_of
 from elspeth_dagster.engine.work import Launch
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.model import Phase
-from elspeth_dagster.orchestration import metadata
+from elspeth_dagster.orchestration import metadata, stories
 from elspeth_dagster.orchestration.attempt import phase_work
 from elspeth_dagster.orchestration.io_manager import IO_MANAGER_KEY
-from elspeth_dagster.orchestration.names import safe_name
+from elspeth_dagster.orchestration.names import RESTART_SOURCE_TAG, safe_name
 from elspeth_dagster.orchestration.resource import LandscapeResource
 from elspeth_dagster.plugins.compile import Compiled
 
@@ -95,7 +94,8 @@ class PipelineOps:
         def load(context: dg.OpExecutionContext, landscape: LandscapeResource) -> Iterator[Any]:
             """Reads the source once and freezes it into chunks."""
             with phase_work(context, compiled, landscape, Phase.SOURCE) as work:
-                marker = load_source(work)
+                restart = context.run.tags.get(RESTART_SOURCE_TAG) == "true"
+                marker = load_source(work, restart=restart)
                 chunks = reads.chunks(work.landscape, work.run_id, 0)
                 facts = metadata.of_source(work, marker, chunks)
             version = dg.DataVersion(metadata.source_version(chunks))
@@ -166,24 +166,17 @@ class PipelineOps:
             """Balances the whole run and completes it."""
             with phase_work(context, compiled, landscape, Phase.DONE) as work:
                 counts = seal_run(work)
-                facts = metadata.of_counts(counts)
-                run_id = work.run_id
-            context.log.info(_summary(compiled.graph.pipeline, run_id, counts))
-            observed = facts | {"elspeth/run_id": run_id}
+                tallies = reads.tallies(work.landscape, work.run_id)
+                observed = metadata.of_run(work.run_id, counts)
+            context.log.info(stories.summary(compiled.graph, work.run_id, counts, tallies))
             context.log_event(dg.AssetObservation(source_key, metadata=observed))
             yield dg.AssetCheckResult(
-                check_name=BALANCE_CHECK, asset_key=source_key, passed=True, metadata=observed,
+                check_name=BALANCE_CHECK, asset_key=source_key, passed=True,
+                metadata=observed | metadata.of_flow(compiled.graph, tallies),
                 description="in + created = out + ended at every node; created = ended for the run",
             )  # fmt: skip
 
         return self._op(seal, "seal_run", outs={self.balance_output: dg.Out(dg.Nothing)})
-
-
-def _summary(pipeline: str, run_id: str, counts: Counts) -> str:
-    return (
-        f"{pipeline}, run {run_id}: {counts.rows_in:,} rows in, {counts.succeeded:,} succeeded, "
-        f"{counts.failed:,} failed, {counts.quarantined:,} quarantined"
-    )
 
 
 def _done() -> dict[str, dg.Out]:

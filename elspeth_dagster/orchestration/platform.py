@@ -22,11 +22,17 @@ def platform_root(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def landscape_location(catalogue: str = "", segments: str = "") -> Location:
-    """The landscape named, else that of `ELSPETH_LANDSCAPE`, else `landscape/` under the platform root."""
+    """The landscape named, else that of `ELSPETH_LANDSCAPE`, else `landscape/` under the platform root.
+
+    Args:
+        catalogue: A folder or a SQLAlchemy URL.
+        segments: The folder of segments, when it is not beside the catalogue; else `ELSPETH_SEGMENTS`.
+    """
     named = catalogue or os.environ.get("ELSPETH_LANDSCAPE", "")
+    segments = segments or os.environ.get("ELSPETH_SEGMENTS", "")
     root = platform_root()
     if not named:
-        return Location.parse(root / "landscape", segments=Path(segments) if segments else None)
+        return Location.parse(root / "landscape", segments=root / segments if segments else None)
     value: str | Path = named if "://" in named else root / Path(named).expanduser()
     return Location.parse(value, segments=root / segments if segments else None)
 

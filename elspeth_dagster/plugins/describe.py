@@ -1,7 +1,7 @@
 """What `elspeth plugins` shows: every plugin with its options."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +9,9 @@ from pydantic import BaseModel
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic_core import PydanticUndefined
 
-from elspeth_dagster.plugins.base import Plugin
 from elspeth_dagster.plugins.errors import BrokenPluginError
-from elspeth_dagster.plugins.kinds import PluginKind, kind_of
+from elspeth_dagster.plugins.kinds import Candidate, PluginKind, kind_of
 from elspeth_dagster.plugins.options import SCHEMA
-from elspeth_dagster.plugins.registry import PluginSet
 
 _ORDER = list(PluginKind)
 
@@ -58,18 +56,19 @@ class PluginDescription:
     error: str = ""
 
 
-def describe_plugins(plugins: PluginSet) -> list[PluginDescription]:
+def describe(candidates: Iterable[Candidate]) -> list[PluginDescription]:
     """Every plugin, by kind and name; those that cannot be loaded are last."""
-    described = [_described(candidate.name, candidate.origin, candidate.load) for candidate in plugins.all()]
+    described = [_described(candidate) for candidate in candidates]
     order = {kind.value: index for index, kind in enumerate(_ORDER)}
     return sorted(
         described, key=lambda plugin: (order.get(plugin.kind, len(order)), plugin.name, plugin.origin)
     )
 
 
-def _described(name: str, origin: str, load: Any) -> PluginDescription:
+def _described(candidate: Candidate) -> PluginDescription:
+    name, origin = candidate.name, candidate.origin
     try:
-        plugin: type[Plugin] = load()
+        plugin = candidate.load()
     except BrokenPluginError as error:
         return PluginDescription("", name, origin, "", (), str(error))
     kind = kind_of(plugin)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import Enum
+from typing import Protocol
 
 from elspeth_dagster.plugins.base import Plugin, Sink, Source, Transform
 from elspeth_dagster.plugins.batch import BatchPlugin
@@ -35,3 +36,18 @@ _BASES: Mapping[PluginKind, tuple[type[Plugin], ...]] = {
 def kind_of(plugin: type[Plugin]) -> PluginKind:
     """What a plugin's class is."""
     return next(kind for kind, bases in _BASES.items() if issubclass(plugin, bases))
+
+
+class Candidate(Protocol):
+    """Something that may give a plugin's class."""
+
+    @property
+    def name(self) -> str:
+        """The plugin's name."""
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from, for people."""
+
+    def load(self) -> type[Plugin]:
+        """Imports the class."""

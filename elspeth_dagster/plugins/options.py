@@ -111,12 +111,14 @@ def _schema(options: Mapping[str, Any], problems: list[OptionProblem]) -> Schema
 def _problems(
     error: ValidationError, options: Mapping[str, Any], model: type[BaseModel]
 ) -> Iterator[OptionProblem]:
-    """One problem per place; what the members of a union say of one place is put together."""
+    """One problem per place; of the members of a union, those that got furthest into the value have a say."""
     grouped: dict[OptionPath, list[str]] = {}
     for details in error.errors(include_url=False):
         path, message = _problem(details, options, model)
         grouped.setdefault(path, []).append(message)
     for path, messages in grouped.items():
+        if any(len(other) > len(path) and other[: len(path)] == path for other in grouped if path):
+            continue
         yield OptionProblem(path, "; or ".join(dict.fromkeys(messages)))
 
 

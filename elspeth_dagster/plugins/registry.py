@@ -3,16 +3,17 @@
 import importlib
 import inspect
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from elspeth_dagster.plugins.base import Plugin
 from elspeth_dagster.plugins.batch import BatchPlugin
+from elspeth_dagster.plugins.describe import describe
 from elspeth_dagster.plugins.errors import AmbiguousPluginError, BrokenPluginError, UnknownPluginError
 from elspeth_dagster.plugins.files import FOLDER, PluginFile, plugin_files
-from elspeth_dagster.plugins.kinds import PluginKind, kind_of
+from elspeth_dagster.plugins.kinds import Candidate, PluginKind, kind_of
 from elspeth_dagster.plugins.options import Configured, Found, configure
 from elspeth_dagster.settings.errors import did_you_mean
 
@@ -40,26 +41,11 @@ _BUILT_IN: Mapping[PluginKind, Mapping[str, str]] = {
 }
 
 
-class Candidate(Protocol):
-    """Something that may give a plugin's class."""
-
-    @property
-    def name(self) -> str:
-        """The plugin's name."""
-
-    @property
-    def origin(self) -> str:
-        """Where it comes from, for people."""
-
-    def load(self) -> type[Plugin]:
-        """Imports the class."""
-
-
 @dataclass(frozen=True)
 class _BuiltIn:
     name: str
     place: str
-    origin: str = "built in"
+    origin: str = "built-in"
 
     def load(self) -> type[Plugin]:
         module, _, attribute = self.place.partition(":")
@@ -162,6 +148,10 @@ class PluginSet:
     def code_hash(self, kind: PluginKind, name: str) -> str:
         """SHA-256 of the source of a plugin's module, hexadecimal."""
         return self.resolve(kind, name).code_hash()
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Every plugin as plain data (see `PluginDescription`), by kind and name; broken ones are last."""
+        return [asdict(plugin) for plugin in describe(self.all())]
 
     def all(self) -> Iterator[Candidate]:
         """Every candidate, whatever its kind, without loading any."""

@@ -109,9 +109,7 @@ def test_a_target_that_cannot_be_written_is_named_and_the_run_resumes(
     assert rows(platform, "good") == [{"a": "1"}]
 
 
-@pytest.mark.parametrize(
-    "content", ["", "a,b\n", "\n\n"], ids=["empty", "header_only", "blank_lines"]
-)
+@pytest.mark.parametrize("content", ["", "a,b\n", "\n\n"], ids=["empty", "header_only", "blank_lines"])
 def test_a_file_without_rows_gives_sinks_without_rows(platform: Platform, content: str) -> None:
     platform.write("in.csv", content)
 

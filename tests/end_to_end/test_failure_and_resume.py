@@ -1,5 +1,6 @@
 """A transform that raises: what a user is told, that nothing leaves, and that resuming undoes the harm."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -247,3 +248,80 @@ def test_resuming_a_run_that_is_not_there_says_so(platform: Platform) -> None:
     assert answer.code == 1
     assert "20200101-000000-00000000" in answer.err
     assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize(
+    "raised", ["SystemExit(3)", "KeyboardInterrupt()", "MemoryError('full')", "ConnectionError('gone')"]
+)
+def test_whatever_a_plugin_raises_the_run_can_be_resumed(platform: Platform, raised: str) -> None:
+    settings = write_brittle(platform)
+    plugin = platform.path("pipelines/tariffs/plugins/brittle.py")
+    plugin.write_text(plugin.read_text().replace('KeyError("no tariff for 23")', raised))
+
+    failed = platform.run(settings)
+
+    assert failed.code == (3 if raised.startswith("Keyboard") else 1)
+    (run,) = platform.runs()
+    assert run["status"] == ("interrupted" if raised.startswith("Keyboard") else "failed")
+    assert raised.partition("(")[0] in json.dumps(run["error"])
+    assert raised.startswith("Keyboard") or raised.partition("(")[0] in failed.err
+    assert not platform.path("output").exists()
+    mend(platform)
+    resumed = platform.resume(run["run_id"])
+    assert resumed.code == 0, resumed.err
+    assert_whole(platform, resumed.json)
+
+
+@pytest.mark.dagster_process
+def test_other_shards_finish_when_one_fails_and_only_the_rest_is_swept_again(platform: Platform) -> None:
+    settings = write_brittle(platform, chunk=4, shards=2)
+    failed = platform.run(settings, process=True)
+    assert failed.code == 1
+    assert names_everything(failed.err)
+    done = platform.sql("SELECT ordinal FROM commits WHERE phase = 4 AND node = 'stage_0' ORDER BY 1")
+    # Row 23 is in chunk 5, which is shard 1's; shard 0 has the even chunks.
+    assert [row["ordinal"] for row in done] == [0, 1, 2, 3, 4, 6, 8]
+    mend(platform)
+
+    resumed = platform.resume(failed.json["run_id"], process=True)
+
+    assert resumed.code == 0, resumed.err
+    assert_whole(platform, resumed.json)
+
+
+def test_a_resumed_run_keeps_what_was_chosen_at_launch(platform: Platform) -> None:
+    settings = write_brittle(platform)
+    platform.path("numbers.csv").rename(platform.path("others.csv"))
+    failed = platform.run(settings, "--limit", "30", "--source-path", "others.csv")
+    assert failed.code == 1
+    mend(platform)
+
+    resumed = platform.resume(failed.json["run_id"])
+
+    assert resumed.code == 0, resumed.err
+    assert resumed.json["rows_in"] == 30
+
+
+def test_a_resume_without_its_settings_file_says_where_it_was(platform: Platform) -> None:
+    settings = write_brittle(platform)
+    run_id = platform.run(settings).json["run_id"]
+    settings.unlink()
+
+    refused = platform.resume(run_id)
+
+    assert refused.code != 0
+    assert str(settings) in refused.err
+    assert "Traceback" not in refused.err
+
+
+def test_the_process_that_resumes_may_have_another_working_directory(
+    platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = platform.run(write_brittle(platform)).json["run_id"]
+    mend(platform)
+    monkeypatch.chdir(tmp_path)
+
+    resumed = platform.resume(run_id)
+
+    assert resumed.code == 0, resumed.err
+    assert_whole(platform, resumed.json)

@@ -230,3 +230,45 @@ def test_the_same_input_gives_the_same_record_digests_in_every_run(platform: Pla
     ]
     assert hashes[0] == hashes[1]
     assert len(hashes[0]) == len(given)
+
+
+def test_rows_that_a_sink_refuses_take_their_on_write_failure(platform: Platform) -> None:
+    rows = [{"id": 1, "v": 1}, {"id": 2}, {"id": 3, "v": "text"}, {"id": 4, "v": 2}]
+    platform.write("rows.jsonl", jsonl_bytes(rows))
+    settings = platform.pipeline("refused", {
+        "source": {"plugin": "json", "on_success": "typed",
+                   "options": {"path": "rows.jsonl", "on_validation_failure": "discard",
+                               "schema": {"mode": "observed"}}},
+        "gates": [],
+        "sinks": {
+            "typed": {"plugin": "csv", "on_write_failure": "refused",
+                      "options": {"path": "output/typed.csv",
+                                  "schema": {"mode": "fixed", "fields": ["id: int", "v: any"]}}},
+            "refused": {"plugin": "json", "options": {"path": "output/refused.jsonl"}},
+        },
+    })  # fmt: skip
+
+    facts = platform.completed(settings)
+
+    assert platform.read("output/typed.csv") == csv_bytes(["id", "v"], [[1, 1], [4, 2]])
+    (diverted,) = [json.loads(line) for line in platform.read("output/refused.jsonl").splitlines()]
+    assert diverted["id"] == 2
+    assert diverted["__diverted_from"] == "typed"
+    assert "v" in diverted["__diversion_reason"]
+    assert facts["outcomes"] == {"completed": 2, "quarantined": 2} == platform.outcomes(facts["run_id"])
+
+
+def test_a_refused_row_without_a_place_to_go_ends_failed_and_the_run_completes(platform: Platform) -> None:
+    platform.write("rows.jsonl", jsonl_bytes([{"id": 1, "v": 1}, {"id": 2}, {"id": 3, "v": 3}]))
+    settings = platform.pipeline("refused", {
+        "source": {"plugin": "json", "on_success": "typed",
+                   "options": {"path": "rows.jsonl", "on_validation_failure": "discard"}},
+        "sinks": {"typed": {"plugin": "csv", "options": {
+            "path": "output/typed.csv", "schema": {"mode": "fixed", "fields": ["id: int", "v: int"]}}}},
+    })  # fmt: skip
+
+    facts = platform.completed(settings)
+
+    assert platform.read("output/typed.csv") == csv_bytes(["id", "v"], [[1, 1], [3, 3]])
+    assert (facts["succeeded"], facts["failed"], facts["quarantined"]) == (2, 1, 0)
+    assert platform.outcomes(facts["run_id"]) == {"completed": 2, "failed": 1}

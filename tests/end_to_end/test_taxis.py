@@ -96,7 +96,9 @@ def test_sums_and_counts_of_real_trips_agree_with_pandas(platform: Platform, tri
         for column in TEXTS:
             assert got[name][column].tolist() == trips_there[column].tolist()
 
-    rejected = pd.read_json(platform.path("output/incomplete.jsonl"), lines=True, convert_dates=False)
+    rejected = pd.read_json(
+        platform.path("output/incomplete.jsonl"), lines=True, convert_dates=False, dtype=False
+    )
     assert rejected["pickup"].tolist() == frame[missing]["pickup"].tolist()
     assert facts["rows_in"] == len(frame)
     assert facts["outcomes"] == {"quarantined": int(missing.sum()), "routed": int((~missing).sum())}

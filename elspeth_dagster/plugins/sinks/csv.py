@@ -66,6 +66,10 @@ class CsvSink(FileSink):
     def __init__(self, options: CsvOptions, schema: Schema = OBSERVED) -> None:
         super().__init__(options, schema)
         self._encoding = Encoding(options.encoding)
+        if not self._encoding.can_express(options.delimiter):
+            raise SinkSettingsError(
+                "delimiter", f"{options.encoding} has no way to write {options.delimiter!r}"
+            )
         self._declared = tuple(spec.name for spec in schema.fields)
         headers = Headers(options.headers)
         headers.check_declared(self._declared)
@@ -94,10 +98,9 @@ class CsvSink(FileSink):
     def misfits(self, rows: Rows, diverted: pa.Array | None) -> dict[int, Reason]:
         """Also refuses rows with characters that the file's encoding does not have."""
         reasons = super().misfits(rows, diverted)
-        for name, column in rows.columns.items() if not self._encoding.is_universal else ():
-            for position in self._encoding.inexpressible(csv_cells(column.values, column.is_json)):
-                reason = {"reason": "encoding", "field": name, "encoding": self._encoding.name}
-                reasons.setdefault(position, reason)
+        for position, name in self._inexpressible(rows).items():
+            reason = {"reason": "encoding", "field": name, "encoding": self._encoding.name}
+            reasons.setdefault(position, reason)
         return reasons
 
     def fold(self, request: FoldRequest) -> Fold:
@@ -179,6 +182,19 @@ class CsvSink(FileSink):
         if _QUOTE in present:
             inner = pc.replace_substring(inner, _QUOTE, _QUOTE * 2)
         return pc.replace_with_mask(cells, mask, pc.binary_join_element_wise(_QUOTE, inner, _QUOTE, ""))
+
+    def _inexpressible(self, rows: Rows) -> dict[int, str]:
+        """Position to the first field, in the row's own order, that the encoding cannot express."""
+        if self._encoding.is_universal:
+            return {}
+        found: dict[int, set[str]] = {}
+        for name, column in rows.columns.items():
+            for position in self._encoding.inexpressible(csv_cells(column.values, column.is_json)):
+                found.setdefault(position, set()).add(name)
+        return {
+            position: next(name for name in rows.shapes[rows.shape[position].as_py()] if name in names)
+            for position, names in found.items()
+        }
 
     def _existing_header(self, existing: Existing) -> list[str] | None:
         """The header of the file to append to, `None` when it is empty."""

@@ -116,7 +116,7 @@ class ChunkAssembler:
 
     Attributes:
         request: What the engine asks for.
-        prefix: Hash of the input so far; it is given the bytes of every cut before the cut.
+        prefix: Hash of the input so far; everything up to the end of a cut is in it before the cut comes.
         cursor: What every cursor of this source holds.
         start: Stream offset at which the next chunk starts.
         first: Index of the next chunk's first record.

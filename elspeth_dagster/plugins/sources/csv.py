@@ -23,7 +23,7 @@ from elspeth_dagster.plugins.sources.csv_exact import MIB, Dialect
 from elspeth_dagster.plugins.sources.csv_opening import Opening, OpeningReader
 from elspeth_dagster.plugins.sources.csv_rules import CutRules
 from elspeth_dagster.plugins.sources.errors import SourceError
-from elspeth_dagster.plugins.sources.files import InputFile, PrefixHash
+from elspeth_dagster.plugins.sources.files import InputFile
 from elspeth_dagster.plugins.sources.options import Encoding, FilePath
 from elspeth_dagster.rows.headers import (
     MAX_COLUMNS,
@@ -59,7 +59,7 @@ class CsvOptions(Options):
     skip_rows: int = Field(0, ge=0)
     columns: tuple[Identifier, ...] | None = Field(None, min_length=1, max_length=MAX_COLUMNS)
     field_mapping: dict[str, Identifier] | None = None
-    max_cell_bytes: int = Field(64 * MIB, ge=1, le=256 * MIB)
+    max_cell_bytes: int = Field(64 * MIB, ge=1, le=128 * MIB)
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -118,12 +118,11 @@ class _Reading:
             return
         dialect = Dialect(self.options.delimiter.encode())
         if cursor is not None:
-            prefix = self.stream.take_up(cursor)
+            self.stream.take_up(cursor)
             header = Header(tuple(cursor["header"]["names"]), tuple(cursor["header"]["originals"]))
             state = {"line": cursor["line"], "blanks": cursor["blanks"], "broken": bool(cursor["broken"])}
         else:
-            prefix = PrefixHash()
-            reader = OpeningReader(self.stream, prefix, dialect, self.options.path, self.options.encoding)
+            reader = OpeningReader(self.stream, dialect, self.options.path, self.options.encoding)
             opening = reader.read(self.options.skip_rows, header_wanted=self.options.columns is None)
             if not opening.has_data:
                 yield from self._without_data(opening)
@@ -133,7 +132,7 @@ class _Reading:
         rules = CutRules(
             dialect, header, self.options.max_cell_bytes, self.options.encoding, self.stream.original
         )
-        cutter = CsvCutter(self.stream, rules, prefix, self.request.clock_us, self.request.first, **state)
+        cutter = CsvCutter(self.stream, rules, self.request.clock_us, self.request.first, **state)
         yield from self._data(cutter, header)
 
     def _data(self, cutter: CsvCutter, header: Header) -> Iterator[SourceChunk]:
@@ -142,7 +141,7 @@ class _Reading:
             **self.stream.cursor(),
             "header": {"names": list(header.names), "originals": list(header.originals)},
         }
-        assembler = ChunkAssembler(self.request, cutter.prefix, always, start)
+        assembler = ChunkAssembler(self.request, self.stream.prefix, always, start)
         finish = yield from assembler.chunks(cutter.cuts())
         behind = finish.cursor or {**always, **(self.request.cursor or {})}
         if not finish.limited:

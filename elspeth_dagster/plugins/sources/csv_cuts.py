@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +11,11 @@ from elspeth_dagster.plugins.sources.chunking import Cut, Ints, Problem, problem
 from elspeth_dagster.plugins.sources.csv_exact import ExactCutter, Kind, RecordCut
 from elspeth_dagster.plugins.sources.csv_fast import Flags, Structure, find_structure, parse_columns
 from elspeth_dagster.plugins.sources.csv_rules import CutRules
-from elspeth_dagster.plugins.sources.files import BLOCK_BYTES, InputFile, PrefixHash
+from elspeth_dagster.plugins.sources.files import BLOCK_BYTES, MAX_READ_BYTES, InputFile
 from elspeth_dagster.rows.records import Form, Records
+
+_CUT_RECORDS = 20_000
+_FAST_BLOCKS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +48,6 @@ class CsvCutter:
     Attributes:
         stream: Positioned at the first of them.
         rules: What is a problem.
-        prefix: Is given every byte that is read.
         clock_us: The run's clock.
         record: Index of the next record.
         line: Physical lines before it.
@@ -56,7 +59,6 @@ class CsvCutter:
 
     stream: InputFile
     rules: CutRules
-    prefix: PrefixHash
     clock_us: Callable[[], int]
     record: int
     line: int
@@ -74,22 +76,37 @@ class CsvCutter:
         """Every cut up to the end of the stream."""
         buffer = b""
         while True:
-            block = self.stream.read(max(self.block_bytes, len(buffer)))
-            self.prefix.extend(block)
+            block = self.stream.read(max(self.block_bytes, min(len(buffer), MAX_READ_BYTES)))
             buffer += block
             offset = self.stream.offset - len(buffer)
-            used = 0
-            if self.fast and buffer and not self.broken:
-                found = find_structure(buffer, self.rules.dialect, last=not block)
+            cut = 0
+            for stretch, used in self._stretches(buffer, last=not block):
+                yield from self._cut(stretch, offset)
+                cut = used
+            buffer = buffer[cut:]
+            if cut and len(buffer) > self.block_bytes:
+                self.stream.give_back(buffer)
+                buffer = b""
+            elif not block:
+                return
+
+    def _stretches(self, buffer: bytes, *, last: bool) -> Iterator[tuple[_Stretch, int]]:
+        """What can be cut from a buffer, and how much of it is used then.
+
+        A buffer gets long when the end of a record was looked for far ahead. Then only its beginning is cut.
+        """
+        used = 0
+        if self.fast and buffer and not self.broken and len(buffer) <= _FAST_BLOCKS * self.block_bytes:
+            found = find_structure(buffer, self.rules.dialect, last=last)
+            stretch = self._of_structure(buffer, found) if found.consumed else None
+            if stretch is not None:
                 used = found.consumed
-                if used:
-                    yield from self._cut(self._of_structure(buffer, found), offset)
-            records = list(self._exact.records(buffer, used, last=not block, broken=self.broken))
-            if records:
-                used = records[-1].end
-                yield from self._cut(self._of_records(buffer, records), offset)
-            buffer = buffer[used:]
-            if not block:
+                yield stretch, used
+        records = self._exact.records(buffer, used, last=last, broken=self.broken)
+        while batch := list(islice(records, _CUT_RECORDS)):
+            used = batch[-1].end
+            yield self._of_records(buffer, batch), used
+            if len(buffer) - used > self.block_bytes:
                 return
 
     def _cut(self, stretch: _Stretch, offset: int) -> Iterator[Cut]:
@@ -110,12 +127,17 @@ class CsvCutter:
         trail = {"line": stretch.lines_behind, "blanks": stretch.blanks, "broken": stretch.broken}
         yield Cut(records, stretch.ends + offset, trail)
 
-    def _of_structure(self, buffer: bytes, found: Structure) -> _Stretch:
+    def _of_structure(self, buffer: bytes, found: Structure) -> _Stretch | None:
+        """The records of a structure; `None` when Arrow's parser disagrees with it."""
         is_record = ~found.blank
         lines = found.lines_ended + self.line
         blanks = np.cumsum(found.blank) + self.blanks
         rows = np.cumsum(is_record) + self.record
-        good, columns = self._good_columns(buffer, found, is_record)
+        good = self._good(buffer, found, is_record)
+        try:
+            columns = parse_columns(buffer, found, good, self.rules.width, self.rules.dialect)
+        except pa.ArrowInvalid:
+            return None
         problems = {}
         places = np.cumsum(is_record) - 1
         for at in np.flatnonzero(is_record & ~good).tolist():
@@ -131,22 +153,17 @@ class CsvCutter:
         lines, blanks = lines[is_record], blanks[is_record]
         return _Stretch(columns, problems, found.ends[is_record], lines, lines, blanks, unbroken)
 
-    def _good_columns(
-        self, buffer: bytes, found: Structure, is_record: Flags
-    ) -> tuple[Flags, list[pa.Array]]:
-        """Which records have no problem, and their cells."""
-        width, dialect = self.rules.width, self.rules.dialect
-        good = is_record & (found.cell_counts == width)
+    def _good(self, buffer: bytes, found: Structure, is_record: Flags) -> Flags:
+        """Which records have no problem."""
+        good: Flags = is_record & (found.cell_counts == self.rules.width)
         if len(buffer) > self.rules.max_cell_bytes:
             long = good & (found.content_ends - found.starts > self.rules.max_cell_bytes)
             for at in np.flatnonzero(long).tolist():
                 cells = self._cells(buffer[found.starts[at] : found.content_ends[at]])
                 good[at] = self.rules.large_cell(cells) is None
-        try:
-            return good, parse_columns(buffer, found, good, width, dialect)
-        except pa.ArrowInvalid:
+        if not buffer.isascii():
             good &= _decodable(buffer, found)
-            return good, parse_columns(buffer, found, good, width, dialect)
+        return good
 
     def _cells(self, content: bytes) -> list[bytes]:
         record = self._exact.record(content, 0, last=True)

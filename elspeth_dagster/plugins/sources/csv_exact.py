@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 MIB = 1024 * 1024
+_QUOTED = re.compile(rb'[^"]*+(?:""[^"]*+)*+')
 _LINE_END = re.compile(rb"\r\n?|\n")
 
 
@@ -26,7 +27,7 @@ class Dialect:
 
     delimiter: bytes = b","
     max_quoted_bytes: int = 64 * MIB
-    max_record_bytes: int = 256 * MIB
+    max_record_bytes: int = 128 * MIB
 
 
 class Kind(Enum):
@@ -100,6 +101,8 @@ class ExactCutter:
                 return RecordCut(Kind.BLANK, at, at, line[1], [])
             if b'"' not in content:
                 return RecordCut(Kind.CELLS, at, *line, content.split(self._dialect.delimiter))
+        if line is None and buffer.find(b'"', at) < 0:
+            return self._incomplete(buffer, at)
         return self._record_by_cells(buffer, at, last)
 
     def _record_by_cells(self, buffer: bytes, at: int, last: bool) -> RecordCut | None:
@@ -121,7 +124,7 @@ class ExactCutter:
             found = self._separator.search(buffer, position)
             if found is None or self._may_grow(buffer, found, last):
                 if not last:
-                    return self._overlong(buffer, at) if len(buffer) > far + 1 else None
+                    return self._incomplete(buffer, at)
                 cells.append(quoted + buffer[position:])
                 return self._finished(buffer, at, len(buffer), len(buffer), cells)
             cells.append(quoted + buffer[position : found.start()])
@@ -138,11 +141,15 @@ class ExactCutter:
         far = at + self._dialect.max_record_bytes
         line = self._line_end(buffer, quote, last)
         if line is None:
-            return self._overlong(buffer, at) if len(buffer) > far + 1 else None
+            return self._incomplete(buffer, at)
         if line[0] > far:
             return self._overlong(buffer, at)
         before, inside = _count_lines(buffer, at, quote), _count_lines(buffer, at, line[0])
         return RecordCut(Kind.UNTERMINATED, at, *line, [], inside, before)
+
+    def _incomplete(self, buffer: bytes, at: int) -> RecordCut | None:
+        """What a record is whose end is not in the buffer: unknown yet, or overlong wherever it ends."""
+        return self._overlong(buffer, at) if len(buffer) > at + self._dialect.max_record_bytes + 1 else None
 
     def _overlong(self, buffer: bytes, at: int) -> RecordCut:
         end = at + self._dialect.max_record_bytes
@@ -152,9 +159,7 @@ class ExactCutter:
         line = self._line_end(buffer, at, last)
         if line is not None and line[0] - at <= self._dialect.max_record_bytes:
             return RecordCut(Kind.OVERLONG, at, *line, [])
-        if line is not None or len(buffer) > at + self._dialect.max_record_bytes + 1:
-            return self._overlong(buffer, at)
-        return None
+        return self._overlong(buffer, at) if line is not None else self._incomplete(buffer, at)
 
     def _line_end(self, buffer: bytes, at: int, last: bool) -> tuple[int, int] | None:
         found = _LINE_END.search(buffer, at)
@@ -168,17 +173,15 @@ class ExactCutter:
 
     def _closing_quote(self, buffer: bytes, opening: int, last: bool) -> int | None:
         """Where the quote at `opening` is closed, -1 when it never is, `None` when that is not known yet."""
-        position = opening + 1
         bound = opening + self._dialect.max_quoted_bytes
-        while True:
-            found = buffer.find(b'"', position, bound)
-            if found < 0:
-                return -1 if last or len(buffer) >= bound else None
-            if found + 1 == len(buffer) and not last:
-                return None
-            if not buffer.startswith(b'"', found + 1):
-                return found
-            position = found + 2
+        cell = _QUOTED.match(buffer, opening + 1, bound)
+        closing = cell.end() if cell else bound
+        if closing >= min(bound, len(buffer)):
+            return -1 if last or len(buffer) >= bound else None
+        if closing + 1 == len(buffer):
+            return closing if last else None
+        # Only a doubled quote that the bound splits is left standing here.
+        return -1 if buffer.startswith(b'"', closing + 1) else closing
 
 
 def _count_lines(buffer: bytes, start: int, end: int) -> int:

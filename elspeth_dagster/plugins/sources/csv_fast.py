@@ -1,12 +1,12 @@
-"""CSV cut a block at a time, where that provably gives what `csv_exact.py` gives.
+"""CSV cut a block at a time; it gives what `csv_exact.py` gives.
 
 The places of quotes, delimiters and line ends are found with numpy. As long as every quote that opens stands
-at the start of a cell and every one that closes stands at the end of one (or is doubled), the quotes seen so
-far tell by their parity alone whether a place is inside a quoted cell. The first quote that breaks the rule
-ends the block; the exact cutter takes over at the record that holds it.
+at the start of a cell and every one that closes stands at the end of one (or is doubled), the quotes so far
+tell by their parity whether a place is inside a quoted cell. Where that rule is broken, the quotes (not the
+bytes) are gone through one by one to find those that open and close. Cells are then cut by Arrow's parser,
+which sees quotes as the exact cutter does once it is known where the records end.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,6 @@ class Structure:
         ends: Where the next one starts.
         cell_counts: How many cells it has (a blank line: 1).
         lines_ended: Physical lines that end up to and including its end.
-        regular: No quote breaks the rule in what the buffer holds.
     """
 
     starts: Ints
@@ -42,7 +41,6 @@ class Structure:
     ends: Ints
     cell_counts: Ints
     lines_ended: Ints
-    regular: bool
 
     @property
     def consumed(self) -> int:
@@ -56,7 +54,7 @@ class Structure:
 
 
 def find_structure(buffer: bytes, dialect: Dialect, *, last: bool) -> Structure:
-    """The records that are whole in `buffer` and stand before the first irregular quote.
+    """The records that are whole in `buffer`, up to one that is longer than the dialect's limits.
 
     Args:
         buffer: Some of the input, from the start of a record.
@@ -65,7 +63,7 @@ def find_structure(buffer: bytes, dialect: Dialect, *, last: bool) -> Structure:
     """
     open_ended = last and not buffer.endswith((b"\n", b"\r"))
     text = np.frombuffer(buffer + b"\n" if open_ended else buffer, np.uint8)
-    places, inside, regular = _places(text, buffer, dialect.delimiter[0], last)
+    places, inside = _places(text, buffer, dialect.delimiter[0], last)
     values = text[places]
     line_end = (values == _LF) | (values == _CR)
     outside = ~inside & (values != _QUOTE)
@@ -78,14 +76,12 @@ def find_structure(buffer: bytes, dialect: Dialect, *, last: bool) -> Structure:
     starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])[: len(ends)]
     counts = np.diff(closing, prepend=-1)
     lines = np.cumsum(line_end)[at]
-    found = Structure(starts, content_ends, ends, counts, lines, regular)
+    found = Structure(starts, content_ends, ends, counts, lines)
     return _within_limits(found, len(buffer), dialect)
 
 
-def _places(
-    text: npt.NDArray[np.uint8], buffer: bytes, delimiter: int, last: bool
-) -> tuple[Ints, Flags, bool]:
-    """Where delimiters, line ends and quotes stand before the first irregular quote; which are quoted."""
+def _places(text: npt.NDArray[np.uint8], buffer: bytes, delimiter: int, last: bool) -> tuple[Ints, Flags]:
+    """Where delimiters, line ends and quotes stand, and which of them are inside a quoted cell."""
     mask = (text == delimiter) | (text == _LF)
     quotes, returns = b'"' in buffer, b"\r" in buffer
     if quotes:
@@ -94,14 +90,13 @@ def _places(
         mask |= _lone_returns(text, last)
     places = np.flatnonzero(mask)
     if not quotes:
-        return places, np.zeros(len(places), np.bool_), True
-    is_quote = text[places] == _QUOTE
-    inside = (np.cumsum(is_quote) & 1).astype(np.bool_)
-    irregular = _first_irregular(text, places[is_quote], delimiter)
-    if irregular is None:
-        return places, inside, True
-    kept = int(np.searchsorted(places, irregular))
-    return places[:kept], inside[:kept], False
+        return places, np.zeros(len(places), np.bool_)
+    turns = text[places] == _QUOTE
+    if not _regular(text, places[turns], delimiter):
+        at = np.flatnonzero(turns)
+        turns = np.zeros(len(places), np.bool_)
+        turns[at[_opening_and_closing(text, places[at], delimiter)]] = True
+    return places, (np.cumsum(turns) & 1).astype(np.bool_)
 
 
 def _lone_returns(text: npt.NDArray[np.uint8], last: bool) -> Flags:
@@ -113,16 +108,34 @@ def _lone_returns(text: npt.NDArray[np.uint8], last: bool) -> Flags:
     return lone
 
 
-def _first_irregular(text: npt.NDArray[np.uint8], quotes: Ints, delimiter: int) -> int | None:
+def _regular(text: npt.NDArray[np.uint8], quotes: Ints, delimiter: int) -> bool:
+    """Whether each quote opens at the start of a cell, closes at the end of one, or is doubled."""
     neighbour_ok = np.zeros(256, np.bool_)
     neighbour_ok[[delimiter, _LF, _CR, _QUOTE]] = True
     opening, closing = quotes[0::2], quotes[1::2]
-    bad = np.zeros(len(quotes), np.bool_)
-    bad[0::2] = ~(neighbour_ok[text[opening - 1]] | (opening == 0))
+    if not (neighbour_ok[text[opening - 1]] | (opening == 0)).all():
+        return False
     following = np.minimum(closing + 1, len(text) - 1)
-    bad[1::2] = ~(neighbour_ok[text[following]] | (closing == len(text) - 1))
-    first = int(np.argmax(bad)) if bad.any() else -1
-    return None if first < 0 else int(quotes[first])
+    return bool((neighbour_ok[text[following]] | (closing == len(text) - 1)).all())
+
+
+def _opening_and_closing(text: npt.NDArray[np.uint8], quotes: Ints, delimiter: int) -> list[int]:
+    """Which quotes open and close cells, in turn; the others are doubled ones and plain text."""
+    before_cell = np.zeros(256, np.bool_)
+    before_cell[[delimiter, _LF, _CR]] = True
+    at_start = (before_cell[text[quotes - 1]] | (quotes == 0)).tolist()
+    next_to_next = (np.diff(quotes, append=-1) == 1).tolist()
+    chosen = []
+    inside, at = False, 0
+    while at < len(at_start):
+        if inside and next_to_next[at]:
+            at += 2
+            continue
+        if inside or at_start[at]:
+            chosen.append(at)
+            inside = not inside
+        at += 1
+    return chosen
 
 
 def _has_cr_before(text: npt.NDArray[np.uint8], terminators: Ints, values: npt.NDArray[np.uint8]) -> Any:
@@ -143,7 +156,6 @@ def _within_limits(found: Structure, size: int, dialect: Dialect) -> Structure:
         found.ends[:keep],
         found.cell_counts[:keep],
         found.lines_ended[:keep],
-        False,
     )
 
 
@@ -155,12 +167,12 @@ def parse_columns(
     Args:
         buffer: What `found` was found in.
         found: Its records.
-        good: Which of them to parse: all have `width` cells and none is a blank line.
+        good: Which of them to parse: all have `width` cells and are UTF-8, and none is a blank line.
         width: Number of columns.
         dialect: The delimiter.
 
     Raises:
-        pyarrow.ArrowInvalid: A cell that is not UTF-8.
+        pyarrow.ArrowInvalid: Arrow's parser sees other records.
     """
     data = _joined(buffer, found, good)
     if not data:
@@ -176,7 +188,7 @@ def parse_columns(
         ),
         pacsv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
-            check_utf8=not data.isascii(),
+            check_utf8=False,
             null_values=[],
             strings_can_be_null=False,
         ),
@@ -190,7 +202,7 @@ def _joined(buffer: bytes, found: Structure, good: Flags) -> bytes:
     if good.all():
         return buffer[: found.consumed]
     edges = np.flatnonzero(np.diff(good.astype(np.int8), prepend=0, append=0))
-    pieces: Sequence[bytes] = [
+    pieces = [
         buffer[found.starts[first] : found.ends[behind - 1]]
         for first, behind in zip(edges[0::2].tolist(), edges[1::2].tolist(), strict=True)
     ]

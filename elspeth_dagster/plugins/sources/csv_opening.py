@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from elspeth_dagster.plugins.base import Notice
 from elspeth_dagster.plugins.sources.chunking import Problem
 from elspeth_dagster.plugins.sources.csv_exact import Dialect, ExactCutter, Kind, RecordCut
-from elspeth_dagster.plugins.sources.files import BOM, InputFile, PrefixHash
+from elspeth_dagster.plugins.sources.files import BOM, InputFile
 
 _FIRST_READ = 64 * 1024
 
@@ -35,14 +35,12 @@ class OpeningReader:
 
     Attributes:
         stream: The file, at its start.
-        prefix: Is given every byte that is consumed.
         dialect: How the text is cut.
         place: What records call the file.
         encoding: Likewise.
     """
 
     stream: InputFile
-    prefix: PrefixHash
     dialect: Dialect
     place: str
     encoding: str
@@ -54,7 +52,7 @@ class OpeningReader:
 
     def read(self, skip_rows: int, *, header_wanted: bool) -> Opening:
         """Skips `skip_rows` records, then reads the header if there should be one."""
-        self.stream.skip(BOM, self.prefix)
+        self.stream.skip(BOM)
         opening = self._opening(skip_rows, header_wanted)
         self.stream.give_back(self._ahead[self._at :])
         return opening
@@ -98,7 +96,6 @@ class OpeningReader:
         while True:
             record = self._exact.record(self._ahead, self._at, last=last) if self._unused else None
             if record is not None:
-                self.prefix.extend(self._ahead[self._at : record.end])
                 self._at = record.end
                 return record, self._ahead[record.start : record.content_end]
             if last:

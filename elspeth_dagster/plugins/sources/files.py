@@ -12,7 +12,8 @@ from typing import Any, BinaryIO, Self
 from elspeth_dagster.plugins.sources.errors import SourceChangedError, SourceError
 from elspeth_dagster.plugins.sources.transcode import Transcoder, is_utf8
 
-BLOCK_BYTES = 8 * 1024 * 1024
+BLOCK_BYTES = 4 * 1024 * 1024
+MAX_READ_BYTES = 8 * BLOCK_BYTES
 BOM = b"\xef\xbb\xbf"
 
 
@@ -40,6 +41,7 @@ class InputFile:
     Attributes:
         identity: The file when the run first opened it.
         offset: Stream position of the next byte that `read` gives.
+        prefix: Hash of what has been read.
     """
 
     def __init__(self, file: BinaryIO, place: str, encoding: str, identity: FileIdentity) -> None:
@@ -47,9 +49,10 @@ class InputFile:
         self._place = place
         self._transcoder = None if is_utf8(encoding) else Transcoder(encoding)
         self._left = identity.size_bytes
-        self._unread = b""
+        self._given_back: list[memoryview] = []
         self.identity = identity
         self.offset = 0
+        self.prefix = PrefixHash()
 
     @classmethod
     def open(cls, path: Path, place: str, encoding: str, cursor: Mapping[str, Any] | None) -> Self:
@@ -84,57 +87,53 @@ class InputFile:
         self._file.close()
 
     def read(self, size: int = BLOCK_BYTES) -> bytes:
-        """About `size` bytes more; empty only at the end."""
-        ahead = self._unread or self._next(size)
-        data, self._unread = ahead[:size], ahead[size:]
+        """At most `size` bytes more; none only at the end."""
+        ahead = self._given_back.pop() if self._given_back else memoryview(self._next(size))
+        data = bytes(ahead[:size])
+        if len(ahead) > size:
+            self._given_back.append(ahead[size:])
         self.offset += len(data)
         return data
 
     def give_back(self, data: bytes) -> None:
         """Makes the last bytes read the next ones again."""
-        self._unread = data + self._unread
-        self.offset -= len(data)
+        if data:
+            self._given_back.append(memoryview(data))
+            self.offset -= len(data)
 
     def _next(self, size: int) -> bytes:
         while True:
             raw = self._file.read(min(size, self._left))
             self._left = self._left - len(raw) if raw else 0
-            if self._transcoder is None:
-                return raw
-            data = self._transcoder.feed(raw, final=self._left == 0)
+            data = raw if self._transcoder is None else self._transcoder.feed(raw, final=self._left == 0)
             if data or not raw:
+                self.prefix.extend(data)
                 return data
 
-    def skip(self, start: bytes, prefix: "PrefixHash") -> None:
-        """Moves over `start` if that comes next, giving it to the hash of the prefix."""
+    def skip(self, start: bytes) -> None:
+        """Moves over `start` if that comes next."""
         found = self.read(len(start))
-        if found == start:
-            prefix.extend(found)
-        else:
+        if found != start:
             self.give_back(found)
 
     def original(self, data: bytes) -> bytes:
         """The bytes of the file that some bytes of the stream came from."""
         return data if self._transcoder is None else self._transcoder.original(data)
 
-    def take_up(self, cursor: Mapping[str, Any]) -> "PrefixHash":
+    def take_up(self, cursor: Mapping[str, Any]) -> None:
         """Goes to where a cursor points, making sure that what lies before is what was read then.
 
         Raises:
             SourceChangedError: It is not.
         """
         offset = cursor["offset"]
-        prefix = PrefixHash()
+        digest = self.prefix.digest_at(0)
         while self.offset < offset:
-            data = self.read()
-            if not data:
+            if not self.read(min(BLOCK_BYTES, offset - self.offset)):
                 raise SourceChangedError(self._place, offset, f"the file now ends behind byte {self.offset}")
-            wanted = data[: len(data) - max(self.offset - offset, 0)]
-            prefix.extend(wanted)
-            self.give_back(data[len(wanted) :])
-        if prefix.digest_at(offset) != cursor["sha256"]:
+            digest = self.prefix.digest_at(self.offset)
+        if digest != cursor["sha256"]:
             raise SourceChangedError(self._place, offset, "their SHA-256 is another")
-        return prefix
 
     def cursor(self) -> dict[str, Any]:
         """The part of a cursor that says which file it belongs to."""
@@ -149,9 +148,9 @@ class PrefixHash:
         self._hashed = 0
         self._waiting: list[memoryview] = []
 
-    def extend(self, data: bytes | memoryview) -> None:
+    def extend(self, data: bytes) -> None:
         """The next bytes of the stream."""
-        if len(data):
+        if data:
             self._waiting.append(memoryview(data))
 
     def digest_at(self, offset: int) -> str:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from elspeth_dagster.plugins.base import Options, PluginContext, ReadRequest, Replay, Source, SourceChunk
 from elspeth_dagster.plugins.sources.chunking import ChunkAssembler, Cut
-from elspeth_dagster.plugins.sources.files import BLOCK_BYTES, BOM, InputFile, PrefixHash
+from elspeth_dagster.plugins.sources.files import BLOCK_BYTES, BOM, InputFile
 from elspeth_dagster.plugins.sources.json_array import ArrayReader
 from elspeth_dagster.plugins.sources.json_cuts import ElementsCutter
 from elspeth_dagster.plugins.sources.json_lines import LinesCutter
@@ -26,7 +26,7 @@ class JsonOptions(Options):
     format: Literal["json", "jsonl"] | None = None
     data_key: str | None = None
     encoding: Encoding = "utf-8"
-    max_record_bytes: int = Field(64 * _MIB, ge=1, le=256 * _MIB)
+    max_record_bytes: int = Field(64 * _MIB, ge=1, le=128 * _MIB)
 
     @model_validator(mode="after")
     def _key_in_document(self) -> Self:
@@ -74,18 +74,18 @@ class JsonSource(Source):
             return
         path = self._path or Path(options.path)
         with InputFile.open(path, options.path, options.encoding, cursor) as stream:
-            prefix = PrefixHash() if cursor is None else stream.take_up(cursor)
-            if cursor is None and canonical_encoding(options.encoding) == "utf-8-sig":
-                stream.skip(BOM, prefix)
-            cuts = (self._lines if options.as_lines else self._elements)(stream, prefix, request)
+            if cursor is not None:
+                stream.take_up(cursor)
+            elif canonical_encoding(options.encoding) == "utf-8-sig":
+                stream.skip(BOM)
+            cuts = (self._lines if options.as_lines else self._elements)(stream, request)
             start = 0 if cursor is None else cursor["offset"]
-            yield from ChunkAssembler(request, prefix, stream.cursor(), start).chunks(cuts)
+            yield from ChunkAssembler(request, stream.prefix, stream.cursor(), start).chunks(cuts)
 
-    def _lines(self, stream: InputFile, prefix: PrefixHash, request: ReadRequest) -> Iterator[Cut]:
+    def _lines(self, stream: InputFile, request: ReadRequest) -> Iterator[Cut]:
         cursor = request.cursor or {"line": 0, "broken": 0}
         return LinesCutter(
             stream,
-            prefix,
             request.clock_us,
             self.options.encoding,
             self.options.max_record_bytes,
@@ -95,16 +95,10 @@ class JsonSource(Source):
             self._block_bytes,
         ).cuts()
 
-    def _elements(self, stream: InputFile, prefix: PrefixHash, request: ReadRequest) -> Iterator[Cut]:
+    def _elements(self, stream: InputFile, request: ReadRequest) -> Iterator[Cut]:
         cursor = request.cursor or {"line": 0, "column": 0}
-
-        def feed(size: int) -> bytes:
-            data = stream.read(size)
-            prefix.extend(data)
-            return data
-
         text = JsonText(
-            feed,
+            stream.read,
             self.options.max_record_bytes,
             stream.offset,
             cursor["line"],

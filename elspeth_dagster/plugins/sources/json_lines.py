@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
 
 from elspeth_dagster.plugins.sources.chunking import Cut, Problem, problem_arrays
-from elspeth_dagster.plugins.sources.files import BLOCK_BYTES, InputFile, PrefixHash
+from elspeth_dagster.plugins.sources.files import BLOCK_BYTES, MAX_READ_BYTES, InputFile
 from elspeth_dagster.rows.records import Form, Records
+
+_CUT_LINES = 20_000
 
 
 @dataclass
@@ -17,7 +20,6 @@ class LinesCutter:
 
     Attributes:
         stream: Positioned at the start of a line.
-        prefix: Is given every byte that is read.
         clock_us: The run's clock.
         encoding: Named in messages.
         max_record_bytes: A longer line is handed over in pieces, none of which is a row.
@@ -28,7 +30,6 @@ class LinesCutter:
     """
 
     stream: InputFile
-    prefix: PrefixHash
     clock_us: Callable[[], int]
     encoding: str
     max_record_bytes: int
@@ -41,15 +42,14 @@ class LinesCutter:
         """Every cut up to the end of the stream."""
         buffer = b""
         while True:
-            block = self.stream.read(max(self.block_bytes, len(buffer)))
-            self.prefix.extend(block)
+            block = self.stream.read(max(self.block_bytes, min(len(buffer), MAX_READ_BYTES)))
             buffer += block
             offset = self.stream.offset - len(buffer)
             used = 0
-            lines = list(self._lines(buffer, last=not block))
-            if lines:
-                used = lines[-1].end
-                yield from self._cut(lines, offset)
+            lines = self._lines(buffer, last=not block)
+            while batch := list(islice(lines, _CUT_LINES)):
+                used = batch[-1].end
+                yield from self._cut(batch, offset)
             buffer = buffer[used:]
             if not block:
                 return

@@ -190,17 +190,15 @@ class _Builder:
         return piece.or_empty() if least == 0 else piece
 
     def _characters(self, character: Character, least: int, most: int, *, open_ended: bool) -> _Piece:
-        """A repeated character: a copy for each turn that there must be, and a loop for what there may be."""
-        loops = most != least or least > _MOST_COPIES
-        copies = min(least, _MOST_COPIES)
-        whole = _EMPTY
-        for _ in range(copies - (loops and copies > 0)):
-            whole = self._then(whole, self._state(character))
-        if not loops:
+        """A repeated character: a state for each turn of a fixed number, else a loop."""
+        if least == most <= _MOST_COPIES:
+            whole = _EMPTY
+            for _ in range(least):
+                whole = self._then(whole, self._state(character))
             return whole
         loop = self._state(character)
         self.automaton.join(loop.last, loop.first, turn=open_ended)
-        return self._then(whole, loop.or_empty() if least == 0 else loop)
+        return loop.or_empty() if least == 0 else loop
 
 
 def _has_open_repeat(items: Iterable[Item]) -> bool:

@@ -1,12 +1,14 @@
 """Whether `re` can match a pattern without trying the same text in very many ways.
 
-A pattern is turned into an automaton with one state per character node. `re` goes through it depth-first, so
-that its work is bounded by the number of paths that a text can take. Those are many when a text can go round
-a loop in two ways (then there are exponentially many), when two loops that follow each other can share a text
-between them, or when there are very many choices outside loops. What is not sure to be harmless is refused.
-A pattern that starts with an open-ended repeat may still take time that grows with the square of the length.
+A pattern is turned into an automaton with one state per character node. `re` goes through it depth-first,
+so that its work is bounded by the number of paths that a text can take. Those are many when a text can go
+round a loop in two ways (then there are exponentially many), when loops that follow each other can share a
+text between them, or when there are very many choices outside loops. What is not sure to be harmless is
+refused. A pattern that starts with an open-ended repeat may still take time that grows with the square of
+the length.
 """
 
+from collections.abc import Mapping
 from itertools import combinations, product
 
 from elspeth_dagster.plugins.transforms import pattern_trees as trees
@@ -19,6 +21,7 @@ from elspeth_dagster.plugins.transforms.pattern_automaton import (
 from elspeth_dagster.plugins.transforms.pattern_trees import Item, Tree
 
 _MOST_PAIRS = 20_000
+_MOST_SHARING = 3
 _MOST_CHOICES = 12
 """Choices between ways that the same text can take, in bits: a factor of 4,096."""
 
@@ -80,7 +83,7 @@ def _check_loops(automaton: Automaton) -> None:
 
 
 def _check_neighbours(automaton: Automaton) -> None:
-    """Looks for open-ended loops that follow each other and can share a text."""
+    """Looks for open-ended loops behind each other that can share a text, so that it can be cut anywhere."""
     loop_of = loops(automaton)
     open_loops = {
         loop_of[state]
@@ -95,6 +98,27 @@ def _check_neighbours(automaton: Automaton) -> None:
                 raise UnsafePatternError(
                     "two open-ended repeats next to each other that can match the same text, such as \\w+\\d+"
                 )
+    chain: dict[int, int] = {}  # how many loops can share a text from this one on
+    for loop in sorted(open_loops, reverse=True):  # what follows a loop has higher numbers
+        following = _sharing(automaton, loop, loop_of, open_loops)
+        chain[loop] = 1 + max((chain[other] for other in following), default=0)
+    if any(length > _MOST_SHARING for length in chain.values()):
+        raise UnsafePatternError(
+            f"more than {_MOST_SHARING} open-ended repeats that can share a text, such as .*a.*b.*c.*d"
+        )
+
+
+def _sharing(automaton: Automaton, loop: int, loop_of: Mapping[int, int], open_loops: set[int]) -> set[int]:
+    """The open loops that can be reached from one of them by text that it can go round with."""
+    members = [state for state, its_loop in loop_of.items() if its_loop == loop]
+    pending, seen, found = list(members), set(members), set()
+    while pending:
+        for target, _ in automaton.states[pending.pop()].following:
+            if target not in seen and any(automaton.overlap(target, member) for member in members):
+                seen.add(target)
+                pending.append(target)
+                found.add(loop_of[target])
+    return (found & open_loops) - {loop}
 
 
 def _check_choices(automaton: Automaton) -> None:

@@ -5,6 +5,7 @@ otherwise. One on which `re` can blow up is refused.
 """
 
 import re
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -83,11 +84,13 @@ def compile_pattern(text: str) -> Pattern:
         raise PatternError(text, f"has {len(text)} characters; the limit is {MAX_CHARACTERS}")
     if _nesting(text) > MAX_NESTING:
         raise PatternError(text, f"has groups nested more than {MAX_NESTING} deep")
-    try:
-        regex = re.compile(text)
-    except (re.error, OverflowError) as error:
-        raise PatternError(text, f"is no regular expression: {error}") from error
-    tree = parse(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about what classes such as [[] may mean one day
+        try:
+            regex = re.compile(text)
+        except (re.error, OverflowError) as error:
+            raise PatternError(text, f"is no regular expression: {error}") from error
+        tree = parse(text)
     try:
         check_safe(tree)
     except UnsafePatternError as error:

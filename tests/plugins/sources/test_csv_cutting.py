@@ -5,6 +5,8 @@ import io
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.csv
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ from elspeth_dagster.plugins.sources.csv_cuts import CsvCutter
 from elspeth_dagster.plugins.sources.csv_exact import Dialect, ExactCutter, Kind
 from elspeth_dagster.plugins.sources.csv_fast import find_structure
 from elspeth_dagster.plugins.sources.csv_rules import CutRules
-from elspeth_dagster.plugins.sources.files import FileIdentity, InputFile, PrefixHash
+from elspeth_dagster.plugins.sources.files import FileIdentity, InputFile
 from elspeth_dagster.rows.headers import header_of_columns
 
 PIECES = [
@@ -51,7 +53,7 @@ def cut(data: bytes, *, fast: bool, block_bytes: int, width: int = 3, **limits: 
     stream = InputFile(io.BytesIO(data), "x.csv", "utf-8", FileIdentity(0, 0, len(data), 0))
     header = header_of_columns([f"c{n}" for n in range(width)])
     rules = CutRules(Dialect(**limits), header, max_cell_bytes, "utf-8", stream.original)
-    cutter = CsvCutter(stream, rules, PrefixHash(), lambda: 1, 0, 0, fast=fast, block_bytes=block_bytes)
+    cutter = CsvCutter(stream, rules, lambda: 1, 0, 0, fast=fast, block_bytes=block_bytes)
     cuts = list(cutter.cuts())
     return {
         "cells": _joined(cuts, _rows),
@@ -79,6 +81,7 @@ def _joined(cuts: list[Cut], of: Any) -> list[Any]:
 @example(b'a,b,c\n"a","b","c"\n"', 7, 3)
 @example(b'"""",a,b\r\n,,\r', 3, 3)
 @example(b"\xef\xbb\xbfa,b,c\n\xef\xbb\xbfd,e,f\n", 14, 3)
+@example(b'",\xc3"\xa9"\n', 1, 1)
 @example(b"a\r\r\nb\n\r", 2, 1)
 def test_fast_and_exact_give_the_same_for_every_block_size(data: bytes, block_bytes: int, width: int) -> None:
     expected = cut(data, fast=False, block_bytes=len(data) + 1, width=width)
@@ -152,22 +155,31 @@ def _exact_rows(text: str) -> list[tuple[list[str], int]]:
 
 
 @pytest.mark.parametrize(
-    ("text", "consumed", "regular"),
+    ("text", "consumed"),
     [
-        (b'a,"b\nc"\nd,e\n', 12, True),
-        (b'a,"b"\nc,"d\n', 6, True),
-        (b'a,b\nc,d"\ne,f\n', 4, False),
-        (b'a,b\n"c"d,e\n', 4, False),
-        (b'a,b\n"c""d",e\n', 13, True),
-        (b'a,b\nc', 4, True),
-        (b'a,b\r', 0, True),
+        (b'a,"b\nc"\nd,e\n', 12),
+        (b'a,"b"\nc,"d\n', 6),
+        (b'a,b\nc,d"\ne,f\n', 13),
+        (b'5" pipe,"x\ny"z"\n1,2\n', 20),
+        (b'a,b\n"c"d,e\n', 11),
+        (b'a,b\n"c""d",e\n', 13),
+        (b"a,b\nc", 4),
+        (b"a,b\r", 0),
     ],
-)  # fmt: skip
-def test_the_fast_way_is_taken_up_to_the_first_irregular_quote(
-    text: bytes, consumed: int, regular: bool
-) -> None:
-    found = find_structure(text, Dialect(), last=False)
-    assert (found.consumed, found.regular) == (consumed, regular)
+)
+def test_the_fast_way_takes_every_record_that_is_whole(text: bytes, consumed: int) -> None:
+    assert find_structure(text, Dialect(), last=False).consumed == consumed
+
+
+def test_a_parser_that_sees_other_records_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = b'a,b,c\n"x\ny",z\n\n1,2,3\n'
+    expected = cut(data, fast=True, block_bytes=100)
+
+    def read_nothing(*args: Any, **kwargs: Any) -> pa.Table:
+        return pa.table({"0": [], "1": [], "2": []})
+
+    monkeypatch.setattr(pyarrow.csv, "read_csv", read_nothing)
+    assert cut(data, fast=True, block_bytes=100) == expected
 
 
 def test_an_overlong_record_is_handed_over_in_pieces_and_reading_goes_on(tmp_path: Path) -> None:

@@ -1,0 +1,121 @@
+"""The story of a row as a tree, for people."""
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
+
+from elspeth_dagster.landscape.story import Explanation, Route, State, TokenStory
+
+_COLOURS = {
+    "completed": "green", "routed": "green", "quarantined": "yellow", "failed": "red", "in progress": "cyan",
+}  # fmt: skip
+_LONGEST = 160
+_HASH_DIGITS = 12
+_WAYS_SET_ASIDE = frozenset({"on_validation_failure", "on_error", "on_write_failure"})
+
+
+def show(explanation: Explanation) -> None:
+    """Prints a row as received, then each token's way, node by node, to its end."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 200
+    console.print(tree(explanation))
+
+
+def tree(explanation: Explanation) -> Tree:
+    """What `show` prints."""
+    row = explanation.row
+    title = Text.assemble(
+        "row ", (str(row.index), "bold"), f" of run {explanation.run_id}: ", _fate(row.status)
+    )
+    story = Tree(title)
+    _add_received(story, explanation)
+    for token in explanation.tokens:
+        _add_token(story, token)
+    if not explanation.tokens:
+        story.add(Text("it is read, and not processed yet", "cyan"))
+    return story
+
+
+def _add_received(story: Tree, explanation: Explanation) -> None:
+    row = explanation.row
+    if row.arrived_at is None:
+        story.add("received; what it was is not kept any more")
+        return
+    received = story.add(_hashed(Text(f"received {row.arrived_at}"), row.source_hash))
+    if isinstance(row.data, dict):
+        for name, value in row.data.items():
+            received.add(Text(f"{_plain(name)}: {_value(value)}"))
+    else:
+        received.add(Text(_value(row.data)))
+
+
+def _add_token(story: Tree, token: TokenStory) -> None:
+    title = Text.assemble("token ", (token.token_id, "bold"))
+    if token.branch is not None:
+        title.append(f" on branch {token.branch}")
+    if token.parents:
+        title.append(f", made of {', '.join(token.parents)}")
+    branch = story.add(title)
+    last_try = {state.node: state for state in token.states}
+    for state in token.states:
+        routes = [route for route in token.routes if route.node == state.node]
+        _add_state(branch, state, routes if state is last_try[state.node] else [])
+    branch.add(_ending(token))
+
+
+def _add_state(branch: Tree, state: State, routes: list[Route]) -> None:
+    title = Text.assemble((state.node, "bold"), " ")
+    if state.try_number > 1:
+        title.append(f"try {state.try_number} ")
+    title.append(state.status, _COLOURS.get(state.status, ""))
+    changed = state.output_hash if state.output_hash != state.input_hash else None
+    shown = branch.add(_hashed(title, changed))
+    if state.error is not None:
+        shown.add(Text(f"because {_facts(state.error)}"))
+    for route in routes:
+        if route.reason is not None and "read" in route.reason:
+            shown.add(Text(f"decided by {route.reason['condition']}"))
+            shown.add(Text(f"which read {_facts(route.reason['read']) or 'nothing'}"))
+        shown.add(Text(_way(route)))
+
+
+def _way(route: Route) -> str:
+    if route.to is not None:
+        return f"{route.label} → {route.to}"
+    return f"{route.label} → discarded" if route.label in _WAYS_SET_ASIDE else route.label
+
+
+def _ending(token: TokenStory) -> Text:
+    end = token.outcome
+    if end.outcome is None:
+        where = "" if end.sink is None else f", on its way to {end.sink}"
+        return Text.assemble(_fate("in progress"), where)
+    where = "" if end.sink is None else f" in sink {end.sink}"
+    return Text.assemble("ended ", _fate(end.outcome), where)
+
+
+def _fate(status: str) -> tuple[str, str]:
+    return status, f"bold {_COLOURS.get(status, '')}".strip()
+
+
+def _hashed(title: Text, row_hash: str | None) -> Text:
+    return title if row_hash is None else title.append(f"  row hash {row_hash[:_HASH_DIGITS]}…", "dim")
+
+
+def _facts(facts: dict[str, Any]) -> str:
+    return ", ".join(f"{_plain(name)}: {_value(value)}" for name, value in facts.items())
+
+
+def _value(value: Any) -> str:
+    """A value as JSON, shortened; `--json` gives all of it."""
+    text = _plain(json.dumps(value, ensure_ascii=False))
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"
+
+
+def _plain(text: str) -> str:
+    """What a row says is not trusted, so nothing of it may steer the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,235 @@
+"""The whole story of a row: as received, what every node made of it, where it ended and why."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from elspeth_dagster.accounting import Outcome
+from elspeth_dagster.landscape import reads
+from elspeth_dagster.landscape.catalogue import Landscape
+from elspeth_dagster.landscape.errors import LandscapeError
+from elspeth_dagster.landscape.model import RunStatus
+from elspeth_dagster.landscape.reads import RunRow
+from elspeth_dagster.landscape.row_record import RecordedRow, RowRecord, Swept, find_row, rows_known
+from elspeth_dagster.landscape.story import Ending, Explanation, Json, Route, RowFacts, State, TokenStory
+from elspeth_dagster.rows.errors import InvalidValueError
+from elspeth_dagster.rows.records import Form, Records
+from elspeth_dagster.rows.tokens import token_text
+from elspeth_dagster.rows.values import load_exact, parse_json
+
+IN_PROGRESS = "in progress"
+WRITE_FAILURE = "on_write_failure"
+# How a token ends that turns into others, which then carry the row's fate.
+_TURNED = frozenset(
+    outcome.value
+    for outcome in (Outcome.FORKED, Outcome.EXPANDED, Outcome.COALESCED, Outcome.CONSUMED_IN_BATCH)
+)
+
+
+class NoSuchRowError(LandscapeError):
+    """A row that a run does not have."""
+
+    def __init__(self, run_id: str, row: int, known: int, *, complete: bool) -> None:
+        so_far = "" if complete else " so far"
+        rows = f"its rows{so_far} are 0 to {known - 1}" if known else f"it has no rows{so_far}"
+        super().__init__(f"run {run_id} has no row {row}: {rows}")
+        self.row = row
+        self.known = known
+
+
+def explain(landscape: Landscape, run_id: str, row: int) -> Explanation:
+    """The story of a row, as far as it is committed.
+
+    Raises:
+        NoSuchRunError: The landscape does not hold the run.
+        NoSuchRowError: The run has no row of this index.
+        DamagedRecordError: A segment that it reads is not what was committed.
+    """
+    run = reads.run(landscape, run_id)
+    record = find_row(landscape, run_id, row)
+    if record is None:
+        complete = run.status is RunStatus.COMPLETED
+        raise NoSuchRowError(run_id, row, rows_known(landscape, run_id), complete=complete)
+    received, swept = record.received(), record.swept()
+    tellings = [] if swept is None else list(_tellings(record, swept, _conditions(landscape, run_id)))
+    stories = tuple(telling.story() for telling in tellings)
+    facts = RowFacts(
+        index=row,
+        status=_status([story.outcome.outcome for story in stories]),
+        source_hash=tellings[0].hash_of(0) if tellings else None,
+        data=None if received is None else _data(received),
+        errors=tuple(error for telling in tellings for error in telling.errors()),
+        arrived_at=None if received is None else _arrived_at(run, received),
+    )
+    return Explanation(run_id, facts, stories)
+
+
+@dataclass(frozen=True)
+class _Telling:
+    """Everything that is recorded of one token."""
+
+    token: bytes
+    made: RecordedRow
+    ending: RecordedRow
+    states: Sequence[RecordedRow]
+    hashes: Mapping[int, str]
+    failures: Mapping[str, tuple[str, Json]]
+    refusals: Sequence[RecordedRow]
+    pending: bool
+    conditions: Mapping[str, str]
+
+    def story(self) -> TokenStory:
+        states = [self._state(state) for state in self.states]
+        states += [self._refused_state(refusal) for refusal in self.refusals]
+        routes = [self._route(state) for state in self.states if _is_route(state)]
+        routes += [_refused_route(r) for r in self.refusals if r["outcome"] == Outcome.QUARANTINED.value]
+        parents = tuple(token_text(parent) for parent in self.made.get("parents") or ())
+        return TokenStory(
+            token_id=token_text(self.token),
+            parents=parents,
+            branch=self.made.get("branch"),
+            states=tuple(states),
+            routes=tuple(routes),
+            calls=(),
+            outcome=self._ending(routes),
+        )
+
+    def hash_of(self, version: int | None) -> str | None:
+        return None if version is None else self.hashes.get(version)
+
+    def errors(self) -> Iterator[Json]:
+        """What went wrong, in order."""
+        for node, (kind, reason) in self.failures.items():
+            yield {"token_id": token_text(self.token), "node": node, "kind": kind, "reason": reason}
+        for refusal in self.refusals:
+            reason = load_exact(refusal["reason"])
+            token_id = token_text(self.token)
+            yield {"token_id": token_id, "node": refusal["node"], "kind": "write", "reason": reason}
+
+    def _state(self, state: RecordedRow) -> State:
+        return State(
+            state["node"],
+            state["try"],
+            state["status"],
+            self.hash_of(state["input_version"]),
+            self.hash_of(state["output_version"]),
+            self._error(state),
+        )
+
+    def _refused_state(self, refusal: RecordedRow) -> State:
+        """A sink notes only what it refuses; the row came there in its last version."""
+        came_as = self.hashes[max(self.hashes)] if self.hashes else None
+        return State(refusal["node"], 1, Outcome.FAILED.value, came_as, None, load_exact(refusal["reason"]))
+
+    def _route(self, state: RecordedRow) -> Route:
+        reason = self._error(state)
+        if state["reads"] is not None:
+            condition = self.conditions.get(state["node"])
+            reason = {"condition": condition, "read": load_exact(state["reads"])}
+        return Route(state["node"], state["label"], state["to"], state["mode"], reason)
+
+    def _error(self, state: RecordedRow) -> Json | None:
+        if state["status"] == "completed" or state["node"] not in self.failures:
+            return None
+        return self.failures[state["node"]][1]
+
+    def _ending(self, routes: Sequence[Route]) -> Ending:
+        outcome, sink = self.ending.get("outcome"), self.ending.get("to")
+        reason = routes[-1].reason if routes else None
+        if self.refusals:
+            last = self.refusals[-1]
+            outcome, sink, reason = last["outcome"], last["to"], load_exact(last["reason"])
+        return Ending(None if self.pending else outcome, sink, reason)
+
+
+def _is_route(state: RecordedRow) -> bool:
+    """Whether a token took an edge there, or was set aside with none."""
+    return state["to"] is not None or (state["label"] is not None and state["status"] != "completed")
+
+
+def _tellings(record: RowRecord, swept: Swept, conditions: Mapping[str, str]) -> Iterator[_Telling]:
+    """The row's tokens, parents first."""
+    made = {token["token"]: token for token in swept.tokens}
+    states = _by_token(swept.states)
+    versions, errors = _by_token(swept.versions), _by_token(swept.errors)
+    for token in sorted(made.keys() | states.keys()):
+        ending = next((state for state in reversed(states[token]) if state["outcome"] is not None), None)
+        destination = ending["to"] if ending else None
+        refusals, pending = _at_sinks(record, token, destination)
+        yield _Telling(
+            token=token,
+            made=made.get(token, {}),
+            ending=ending or {},
+            states=states[token],
+            hashes={version["version"]: version["hash"].hex() for version in versions[token]},
+            failures={e["node"]: (e["kind"], load_exact(e["reason"])) for e in errors[token]},
+            refusals=refusals,
+            pending=pending,
+            conditions=conditions,
+        )
+
+
+def _by_token(rows: Sequence[RecordedRow]) -> defaultdict[bytes, list[RecordedRow]]:
+    grouped: defaultdict[bytes, list[RecordedRow]] = defaultdict(list)
+    for row in rows:
+        grouped[row["token"]].append(row)
+    return grouped
+
+
+def _at_sinks(record: RowRecord, token: bytes, sink: str | None) -> tuple[list[RecordedRow], bool]:
+    """The refusals of a token, sink after sink, and whether the last sink is still to be published."""
+    refused: list[RecordedRow] = []
+    while sink is not None:
+        refusals = record.refusals(sink)
+        if refusals is None:
+            return refused, True
+        if token not in refusals:
+            return refused, False
+        refused.append(refusals[token])
+        sink = refusals[token]["to"]
+    return refused, False
+
+
+def _refused_route(refusal: RecordedRow) -> Route:
+    to = refusal["to"]
+    mode = None if to is None else "divert"
+    return Route(refusal["node"], WRITE_FAILURE, to, mode, load_exact(refusal["reason"]))
+
+
+def _conditions(landscape: Landscape, run_id: str) -> dict[str, str]:
+    """The condition of each node that has one."""
+    nodes = reads.nodes(landscape, run_id)
+    return {node.name: node.options["condition"] for node in nodes if "condition" in node.options}
+
+
+def _status(outcomes: Sequence[str | None]) -> str:
+    """The fate of a row whose tokens ended so."""
+    fates = [outcome or IN_PROGRESS for outcome in outcomes if outcome not in _TURNED]
+    fates = fates or [outcome or IN_PROGRESS for outcome in outcomes] or [IN_PROGRESS]
+    if len(fates) == 1:
+        return fates[0]
+    counts = Counter(fates)
+    order = [*(outcome.value for outcome in Outcome), IN_PROGRESS]
+    return ", ".join(f"{fate} {counts[fate]}" for fate in order if counts[fate])
+
+
+def _data(received: Records) -> Any:
+    """A record as received, as JSON can say it; what could not be cut, or is no JSON, as its text."""
+    if received.problems[0].as_py() is not None:
+        return load_exact(received.problem_records[0].as_py())
+    if received.form is Form.CELLS:
+        return {name: cells[0].as_py() for name, cells in received.cells.items()}
+    raw: bytes = received.raw[0].as_py()
+    if received.form is Form.VALUES:
+        return load_exact(raw.decode())
+    try:
+        return parse_json(raw)
+    except InvalidValueError:
+        text = raw.decode("utf-8", "backslashreplace")
+        return {"__raw_line__": text, "__line_number__": received.lines[0].as_py()}
+
+
+def _arrived_at(run: RunRow, received: Records) -> str:
+    return (run.created_at + timedelta(microseconds=received.arrived_us[0].as_py())).isoformat()

@@ -1,0 +1,200 @@
+"""What is recorded of one row, read from the few segments that hold it.
+
+Segments of other chunks are not opened, so the cost does not grow with the run.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from sqlalchemy import func, select
+
+from elspeth_dagster.accounting import SOURCE_NODE
+from elspeth_dagster.landscape import reads, schema
+from elspeth_dagster.landscape.catalogue import Landscape
+from elspeth_dagster.landscape.drafts import CommitKey
+from elspeth_dagster.landscape.errors import DamagedRecordError
+from elspeth_dagster.landscape.model import Phase
+from elspeth_dagster.landscape.reads import ChunkRow, SegmentRow
+from elspeth_dagster.landscape.segments import read_verified
+from elspeth_dagster.rows.records import Records
+from elspeth_dagster.rows.tokens import root_token
+
+RecordedRow = dict[str, Any]
+
+_SWEPT_TABLES: Mapping[str, Sequence[str] | None] = {
+    "tokens": ("token", "parents", "branch", "batch"),
+    "versions": None,
+    "states": None,
+    "errors": ("token", "node", "kind", "reason"),
+}
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What sweeps recorded of a row: rows of the segments, those of one token in the order of its way."""
+
+    tokens: Sequence[RecordedRow]
+    versions: Sequence[RecordedRow]
+    states: Sequence[RecordedRow]
+    errors: Sequence[RecordedRow]
+
+
+@dataclass(frozen=True)
+class RowRecord:
+    """One row of a run in the record.
+
+    Attributes:
+        landscape: The record.
+        chunk: The chunk of stage 0 that the row's record is in.
+        row: The row's index.
+    """
+
+    landscape: Landscape
+    chunk: ChunkRow
+    row: int
+    _refusals: dict[str, Mapping[bytes, RecordedRow] | None] = field(default_factory=dict)
+
+    def received(self) -> Records | None:
+        """The one record, as received; `None` when records are not kept any more."""
+        key = CommitKey(Phase.SOURCE, SOURCE_NODE, self.chunk.ordinal)
+        segment = (self._segments(key) or {}).get("records")
+        if segment is None:
+            return None
+        with _verified(self.landscape, segment) as file:
+            return Records.from_table(_between(file, "record", self.row, self.row + 1, None))
+
+    def swept(self) -> Swept | None:
+        """What the sweeps recorded; `None` while the row's chunk is not committed."""
+        found: dict[str, list[RecordedRow]] = {table: [] for table in _SWEPT_TABLES}
+        commits = [self._segments(key) for key in self._sweeps()]
+        if None in commits:
+            return None
+        for segments in commits:
+            for table, columns in _SWEPT_TABLES.items():
+                if segments is not None and table in segments:
+                    with _verified(self.landscape, segments[table]) as file:
+                        found[table] += self._own(file, columns)
+        return Swept(**found)
+
+    def refusals(self, sink: str) -> Mapping[bytes, RecordedRow] | None:
+        """By token what a sink refused of the row; `None` while the sink is not published."""
+        if sink not in self._refusals:
+            self._refusals[sink] = self._read_refusals(sink)
+        return self._refusals[sink]
+
+    def _read_refusals(self, sink: str) -> Mapping[bytes, RecordedRow] | None:
+        segments = self._segments(CommitKey(Phase.SINK, sink, 0))
+        if segments is None or "refusals" not in segments:
+            return segments if segments is None else {}
+        with _mapped(self.landscape, segments["refusals"]) as file:
+            return {refusal["token"]: refusal for refusal in self._own(file, None)}
+
+    def _sweeps(self) -> Iterator[CommitKey]:
+        """The commits of the sweeps that took tokens of the row.
+
+        Tokens begin with their row's index, so those of a stage behind an aggregation are known by it as well
+        once the chunk of their batch is named here.
+        """
+        yield CommitKey(Phase.PROCESS, "stage_0", self.chunk.ordinal)
+
+    def _own(self, file: pq.ParquetFile, columns: Sequence[str] | None) -> list[RecordedRow]:
+        """The row's tokens in a segment: a range, since each begins with the row's index."""
+        table = _between(file, "token", root_token(self.row), root_token(self.row + 1), columns)
+        rows: list[RecordedRow] = table.to_pylist()
+        return rows
+
+    def _segments(self, key: CommitKey) -> Mapping[str, SegmentRow] | None:
+        """The segments of a commit by their table; `None` when there is no such commit."""
+        made_by, segment = schema.commits.c, schema.segments.c
+        place = (made_by.run_id, made_by.phase, made_by.node, made_by.ordinal)
+        query = (
+            select(*place, segment.table_name, segment.path, segment.rows, segment.bytes, segment.sha256)
+            .select_from(schema.commits.outerjoin(schema.segments))
+            .where(made_by.run_id == self.chunk.run_id, made_by.phase == int(key.phase))
+            .where(made_by.node == key.node, made_by.ordinal == key.ordinal)
+        )
+        with self.landscape.read() as connection:
+            found = connection.execute(query).mappings().all()
+        if not found:
+            return None
+        named = [row for row in found if row["table_name"] is not None]
+        return {row["table_name"]: SegmentRow(**{**row, "phase": key.phase}) for row in named}
+
+
+def find_row(landscape: Landscape, run_id: str, row: int) -> RowRecord | None:
+    """Where a row is recorded; `None` when the run has no row of this index."""
+    ordinal = _last_ordinal(landscape, run_id)
+    if ordinal is None:
+        return None
+    # A chunk is looked up by its ordinal, so that a few questions find it among any number of them.
+    ordinal = bisect_right(
+        range(ordinal + 1), row, key=lambda at: reads.chunk(landscape, run_id, 0, at).first_record
+    )
+    if ordinal == 0:
+        return None
+    chunk = reads.chunk(landscape, run_id, 0, ordinal - 1)
+    return RowRecord(landscape, chunk, row) if row < chunk.first_record + chunk.records else None
+
+
+def rows_known(landscape: Landscape, run_id: str) -> int:
+    """How many rows of a run are recorded."""
+    last = reads.last_chunk(landscape, run_id, 0)
+    return 0 if last is None else last.first_record + last.records
+
+
+def _last_ordinal(landscape: Landscape, run_id: str) -> int | None:
+    chunks = schema.chunks.c
+    query = select(func.max(chunks.ordinal)).where(chunks.run_id == run_id, chunks.stage == 0)
+    with landscape.read() as connection:
+        found: int | None = connection.execute(query).scalar_one()
+    return found
+
+
+@contextmanager
+def _verified(landscape: Landscape, segment: SegmentRow) -> Iterator[pq.ParquetFile]:
+    """A segment of one chunk, held against its hash."""
+    path = reads.file_of(landscape, segment.path)
+    data = read_verified(path, size_bytes=segment.bytes, sha256=segment.sha256)
+    with pq.ParquetFile(pa.BufferReader(data)) as file:
+        yield file
+
+
+@contextmanager
+def _mapped(landscape: Landscape, segment: SegmentRow) -> Iterator[pq.ParquetFile]:
+    """A segment that may grow with the run, so that only what is needed of it is read: its hash is not."""
+    path = reads.file_of(landscape, segment.path)
+    if not path.exists():
+        raise DamagedRecordError(path, f"{segment.bytes} bytes", "no file")
+    size_bytes = path.stat().st_size
+    if size_bytes != segment.bytes:
+        raise DamagedRecordError(path, f"{segment.bytes} bytes", f"{size_bytes} bytes")
+    with pa.memory_map(str(path)) as content, pq.ParquetFile(content) as file:
+        yield file
+
+
+def _between(file: pq.ParquetFile, key: str, low: Any, high: Any, columns: Sequence[str] | None) -> pa.Table:
+    """The rows whose key is at least `low` and below `high`, from the row groups that can hold such."""
+    groups = [
+        group
+        for group in range(file.num_row_groups)
+        if _may_hold(file.metadata.row_group(group), key, low, high)
+    ]
+    table = file.read_row_groups(groups, columns=None if columns is None else list(columns))
+    kind = table.schema.field(key).type
+    keys = table[key]
+    chosen = pc.and_(pc.greater_equal(keys, pa.scalar(low, kind)), pc.less(keys, pa.scalar(high, kind)))
+    return table.filter(chosen)
+
+
+def _may_hold(group: Any, key: str, low: Any, high: Any) -> bool:
+    columns = (group.column(index) for index in range(group.num_columns))
+    statistics = next(column for column in columns if column.path_in_schema == key).statistics
+    if statistics is None or not statistics.has_min_max:
+        return True
+    return bool(statistics.min < high and statistics.max >= low)

@@ -1,0 +1,17 @@
+"""A real Chromium that looks at the session's `dagster dev`."""
+
+from collections.abc import Iterator
+
+import pytest
+from dagster_dev import DagsterDev
+from pages import Pages, browser, chromium
+
+
+@pytest.fixture(scope="module")
+def pages(dagster_server: DagsterDev) -> Iterator[Pages]:
+    """The UI's pages, in one tab."""
+    executable = chromium()
+    if executable is None:
+        pytest.skip("needs Chromium")
+    with browser(executable, dagster_server.url) as tab:
+        yield Pages(tab)

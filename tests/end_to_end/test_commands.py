@@ -1,0 +1,380 @@
+"""The `elspeth` command as scripts use it: what `--json` prints, and exit codes."""
+
+import json
+import os
+import signal
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from brittle import HANGS, settings_of, write_numbers
+from platforms import BIN, DEADLINE_S, Platform, kill, wait_for
+
+SETTINGS = """\
+source:
+  plugin: csv
+  on_success: rows
+  options:
+    path: in.csv
+    on_validation_failure: bad
+    schema:
+      mode: fixed
+      fields: ["id: int", "amount: float"]
+transforms:
+  - name: tidy
+    plugin: field_mapper
+    input: rows
+    on_success: tidied
+    on_error: bad
+    options:
+      mapping: {amount: total}
+gates:
+  - name: size
+    input: tidied
+    condition: "row['total'] > 10"
+    routes: {"true": high, "false": low}
+sinks:
+  high: {plugin: csv, options: {path: output/high.csv}}
+  low: {plugin: csv, options: {path: output/low.csv}}
+  bad: {plugin: json, options: {path: output/bad.jsonl}}
+"""
+INPUT = "id,amount\n1,20\n2,5\nx,7\n3,30\n"
+
+
+@pytest.fixture
+def settings(platform: Platform) -> Path:
+    platform.write("in.csv", INPUT)
+    return platform.pipeline("totals", SETTINGS)
+
+
+RUN_FIELDS = [
+    "run_id", "pipeline", "status", "attempts", "rows_in", "succeeded", "failed", "quarantined", "outcomes",
+    "sinks", "landscape", "seconds",
+]  # fmt: skip
+
+
+def test_run_prints_one_json_object_with_the_fields_that_were_promised(
+    platform: Platform, settings: Path
+) -> None:
+    answer = platform.run(settings)
+
+    facts = answer.json
+    assert answer.code == 0
+    assert answer.out.count("\n") == 1
+    assert list(facts)[: len(RUN_FIELDS)] == RUN_FIELDS
+    assert set(facts) - set(RUN_FIELDS) <= {"started_at"}
+    shown = {name: facts[name] for name in RUN_FIELDS[1:8]}
+    assert shown == {
+        "pipeline": "totals", "status": "completed", "attempts": 1, "rows_in": 4, "succeeded": 3, "failed": 0,
+        "quarantined": 1,
+    }  # fmt: skip
+    assert facts["outcomes"] == {"routed": 3, "quarantined": 1}
+    assert set(facts["sinks"]) == {"high", "low", "bad"}
+    high = facts["sinks"]["high"]
+    assert set(high) == {"rows", "uri", "sha256", "size_bytes"}
+    assert (high["rows"], high["size_bytes"]) == (2, len(platform.read("output/high.csv")))
+    assert Path(high["uri"]).read_bytes() == platform.read("output/high.csv")
+    assert facts["landscape"].startswith(str(platform.path("landscape")))
+    assert isinstance(facts["seconds"], float)
+
+
+def test_run_for_people_says_the_same_in_words(platform: Platform, settings: Path) -> None:
+    answer = platform.elspeth("run", settings)
+
+    assert answer.code == 0
+    assert "totals" in answer.out
+    assert "completed" in answer.out
+    assert "rows in 4 · succeeded 3 · failed 0 · quarantined 1" in answer.out
+    assert str(platform.path("output/high.csv")) in answer.out
+
+
+def test_limit_and_source_path_are_chosen_at_launch(platform: Platform, settings: Path) -> None:
+    platform.write("other.csv", "id,amount\n7,70\n8,80\n9,90\n")
+
+    facts = platform.completed(settings, "--limit", "2", "--source-path", "other.csv")
+
+    assert facts["rows_in"] == 2
+    assert platform.read("output/high.csv") == b"id,total\r\n7,70.0\r\n8,80.0\r\n"
+
+
+def test_runs_lists_newest_first_with_counts_times_and_errors(platform: Platform, settings: Path) -> None:
+    first = platform.completed(settings)
+    platform.path("in.csv").unlink()
+    failed = platform.run(settings)
+    assert failed.code == 1
+
+    newest, oldest = platform.runs()
+
+    assert oldest == first
+    assert {name: newest[name] for name in RUN_FIELDS} == {name: failed.json[name] for name in RUN_FIELDS}
+    assert newest["status"] == "failed"
+    assert str(platform.path("in.csv")) in newest["error"]["message"]
+    assert "error" not in oldest
+    started = [datetime.fromisoformat(run["started_at"]) for run in (oldest, newest)]
+    assert started[0] < started[1]
+    assert all(at.utcoffset() is not None for at in started)
+    table = platform.elspeth("runs").out
+    assert table.index(newest["run_id"]) < table.index(oldest["run_id"])
+    assert platform.elspeth("runs", "--pipeline", "nothing", "--json").json == {"runs": []}
+    assert len(platform.elspeth("runs", "--limit", "1", "--json").json["runs"]) == 1
+
+
+def test_sql_answers_from_the_record(platform: Platform, settings: Path) -> None:
+    run_id = platform.completed(settings)["run_id"]
+
+    answer = platform.elspeth(
+        "sql", "SELECT outcome, sink, count(*) AS n FROM outcomes GROUP BY ALL ORDER BY ALL", "--json"
+    )
+
+    assert answer.code == 0
+    assert answer.json == {
+        "columns": ["outcome", "sink", "n"],
+        "rows": [
+            {"outcome": "quarantined", "sink": "bad", "n": 1},
+            {"outcome": "routed", "sink": "high", "n": 2},
+            {"outcome": "routed", "sink": "low", "n": 1},
+        ],
+    }
+    why = platform.sql('SELECT node, label, "to", reads FROM states WHERE "row" = 1 ORDER BY node')
+    assert {"node": "size", "label": "false", "to": "low", "reads": '{"total":5}'} in why
+    assert platform.sql("SELECT run_id FROM runs") == [{"run_id": run_id}]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "DROP TABLE runs",
+        "DELETE FROM runs",
+        "UPDATE runs SET status = 'failed'",
+        "INSERT INTO runs SELECT * FROM runs",
+        "CREATE TABLE x AS SELECT 1",
+        "SELECT 1; SELECT 2",
+        "COPY (SELECT 1) TO 'stolen.csv'",
+        "SELECT * FROM read_csv('in.csv')",
+        "SELECT * FROM 'in.csv'",
+        "SELECT * FROM read_text('in.csv')",
+        "ATTACH 'x.db'",
+        "INSTALL httpfs",
+        "SET enable_external_access = true",
+        "PRAGMA database_list",
+        "EXPORT DATABASE 'x'",
+        "SELEC 1",
+        "SELECT nothing FROM runs",
+        "",
+    ],
+)
+def test_sql_refuses_whatever_is_no_single_select_over_the_record(
+    platform: Platform, settings: Path, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.completed(settings, "--limit", "1")
+    before = sorted(platform.root.rglob("*"))
+
+    answer = platform.elspeth("sql", query, "--json")
+
+    assert answer.code == 1
+    assert set(answer.json) == {"error"}
+    assert answer.err.strip()
+    assert "Traceback" not in answer.err
+    assert sorted(platform.root.rglob("*")) == before
+    assert len(platform.runs()) == 1
+
+
+@pytest.mark.parametrize("command", [("runs",), ("sql", "SELECT 1"), ("resume", "x")])
+def test_commands_without_a_landscape_say_so_and_make_none(
+    platform: Platform, command: tuple[str, ...]
+) -> None:
+    answer = platform.elspeth(*command, "--json")
+
+    assert answer.code == 1
+    assert "landscape" in answer.err
+    assert not platform.path("landscape").exists()
+
+
+def test_validate_draws_the_graph_without_a_trace(platform: Platform, settings: Path) -> None:
+    drawn = platform.elspeth("validate", settings)
+    mermaid = platform.elspeth("validate", settings, "--mermaid")
+    facts = platform.elspeth("validate", settings, "--json")
+
+    assert (drawn.code, mermaid.code, facts.code) == (0, 0, 0)
+    assert all(
+        name in drawn.out
+        for name in ("source", "tidy", "size", "high", "low", "bad", "on_validation_failure")
+    )
+    assert mermaid.out.startswith(("flowchart", "graph"))
+    assert facts.json["ok"] is True
+    assert facts.json["pipeline"] == "totals"
+    assert facts.json["graph"].strip() == drawn.out.strip()
+    assert not platform.path("landscape").exists()
+    assert not platform.path("output").exists()
+
+
+def test_validate_lists_every_problem_with_its_line(platform: Platform) -> None:
+    wrong = SETTINGS.replace("field_mapper", "field_maper").replace("input: tidied", "input: tidy_rows")
+    path = platform.pipeline("totals", wrong.replace("mode: fixed", "mode: strict"))
+
+    answer = platform.elspeth("validate", path, "--json")
+
+    assert answer.code == 2
+    lines = wrong.splitlines()
+    for needle in ("field_maper", "tidy_rows"):
+        number = next(n for n, line in enumerate(lines, 1) if needle in line)
+        assert f"totals.yaml:{number}: " in answer.err
+    assert "field_mapper" in answer.err
+    assert "tidied" in answer.err
+    assert "strict" in answer.err
+    assert answer.json["error"]["type"] == "SettingsError"
+
+
+def test_plugins_lists_built_in_ones_and_those_beside_the_settings(
+    platform: Platform, settings: Path
+) -> None:
+    platform.plugin("shout", '''
+        from typing import Any
+
+        from pydantic import Field
+
+        from elspeth_dagster.plugins import Options, RowTransform
+
+
+        class ShoutOptions(Options):
+            field: str = Field(description="What to shout.")
+            times: int = 1
+
+
+        class Shout(RowTransform):
+            """Writes a field in capitals."""
+
+            Options = ShoutOptions
+
+            def process(self, row: dict[str, Any]) -> dict[str, Any]:
+                return row | {self.options.field: str(row[self.options.field]).upper()}
+        ''')  # fmt: skip
+
+    answer = platform.elspeth("plugins", settings, "--json")
+
+    assert answer.code == 0
+    listed = {(plugin["kind"], plugin["name"]): plugin for plugin in answer.json["plugins"]}
+    built_in = {
+        "source": ("csv", "json", "null"),
+        "transform": ("passthrough", "field_mapper", "truncate", "keyword_filter"),
+        "sink": ("csv", "json", "parquet"),
+    }
+    assert {(kind, name) for kind, names in built_in.items() for name in names} <= set(listed)
+    shout = listed["transform", "shout"]
+    assert shout["summary"] == "Writes a field in capitals."
+    options = {option["name"]: option for option in shout["options"]}
+    assert options["field"]["required"] is True
+    assert options["field"]["description"] == "What to shout."
+    assert (options["times"]["required"], options["times"]["default"]) == (False, 1)
+    words = platform.elspeth("plugins", settings)
+    assert words.code == 0
+    assert "shout" in words.out
+    assert platform.elspeth("plugins").code == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run",),
+        ("run", "--nonsense"),
+        ("nonsense",),
+        ("runs", "--limit", "0"),
+        ("run", "x.yaml", "--limit", "-1"),
+    ],
+)
+def test_wrong_usage_exits_with_two(platform: Platform, command: tuple[str, ...]) -> None:
+    assert platform.elspeth(*command).code == 2
+
+
+def test_the_landscape_can_be_named(platform: Platform, settings: Path) -> None:
+    elsewhere = platform.path("else where")
+
+    facts = platform.completed(settings, "--landscape", elsewhere)
+
+    assert facts["landscape"].startswith(str(elsewhere))
+    listed = platform.elspeth("runs", "--landscape", elsewhere, "--json")
+    assert [run["run_id"] for run in listed.json["runs"]] == [facts["run_id"]]
+    assert not platform.path("landscape").exists()
+    url = f"sqlite:///{elsewhere}/catalogue.db"
+    assert platform.elspeth("runs", "--landscape", url, "--json").json == listed.json
+
+
+@pytest.mark.dagster_process
+def test_a_process_of_its_own_keeps_logs_off_standard_output(platform: Platform, settings: Path) -> None:
+    answer = platform.run(settings, process=True)
+
+    assert answer.code == 0
+    assert json.loads(answer.out)["status"] == "completed"
+    assert answer.out.count("\n") == 1
+    assert "4 rows in, 3 succeeded" in answer.err
+    assert "Traceback" not in answer.err
+    assert not list(platform.root.glob(".tmp_dagster_home_*"))
+
+
+@pytest.mark.dagster_process
+def test_an_interrupted_run_exits_with_three_and_can_be_resumed(platform: Platform) -> None:
+    write_numbers(platform)
+    platform.write("pipelines/tariffs/plugins/brittle.py", HANGS)
+    settings = platform.write("pipelines/tariffs/settings.yaml", settings_of("output"))
+    process = platform.start(BIN / "elspeth", "run", settings)
+    try:
+        wait_for(platform.path("reached").exists, "the plugin to reach its row")
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(timeout=DEADLINE_S) == 3
+    finally:
+        kill(process)
+
+    (run,) = platform.runs()
+    assert run["status"] == "interrupted"
+    assert not platform.path("output").exists()
+    platform.path("go").touch()
+    resumed = platform.resume(run["run_id"])
+    assert resumed.code == 0, resumed.err
+    assert resumed.json["status"] == "completed"
+
+
+def test_secrets_are_neither_stored_nor_printed(platform: Platform) -> None:
+    platform.write("in.csv", INPUT)
+    platform.plugin("caller", '''
+        from typing import Any
+
+        from elspeth_dagster.plugins import Options, RowTransform
+
+
+        class CallerOptions(Options):
+            api_key: str
+
+
+        class Caller(RowTransform):
+            """Needs a key."""
+
+            Options = CallerOptions
+
+            def process(self, row: dict[str, Any]) -> dict[str, Any]:
+                assert self.options.api_key == "s3cr3t-v4lue"
+                if row["id"] == 3:
+                    raise ValueError("no luck")
+                return row
+        ''')  # fmt: skip
+    document = SETTINGS.replace("plugin: field_mapper", "plugin: caller").replace(
+        "mapping: {amount: total}", 'api_key: "${CALLER_KEY}"'
+    )
+    settings = platform.pipeline("calls", document.replace("row['total']", "row['amount']"))
+    os.environ["CALLER_KEY"] = "s3cr3t-v4lue"
+    os.environ["ELSPETH_FINGERPRINT_KEY"] = "a key for fingerprints"
+
+    answers: list[Any] = [
+        platform.run(settings),
+        platform.elspeth("validate", settings),
+        platform.elspeth("runs"),
+    ]
+    answers.append(platform.elspeth("sql", "SELECT * FROM runs", "--json"))
+
+    assert [answer.code for answer in answers] == [1, 0, 0, 0]
+    assert not any("s3cr3t" in answer.out + answer.err for answer in answers)
+    assert "api_key_fingerprint" in answers[-1].out
+    home = Path(os.environ["DAGSTER_HOME"])
+    files = [path for top in (platform.path("landscape"), home) for path in top.rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if b"s3cr3t" in path.read_bytes()]

@@ -1,0 +1,63 @@
+"""Every disagreement between engine and model that was ever found, as small as it could be made."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from elspeth_dagster.settings.errors import SettingsError
+from model.compare import agree
+from model.engine import Workshop, workshop
+
+CUTS = pytest.mark.parametrize("chunk_rows", [1, 2, None])
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Workshop]:
+    with workshop() as made:
+        yield made
+
+
+def source(kind: str, to: str, **options: Any) -> dict[str, Any]:
+    plugin = "csv" if kind == "csv" else "json"
+    options = {"path": f"in.{kind}", "on_validation_failure": "discard", **options}
+    return {"plugin": plugin, "on_success": to, "options": options}
+
+
+def sink(name: str, kind: str = "jsonl", failures: str | None = None, **options: Any) -> dict[str, Any]:
+    plugin = "json" if kind == "jsonl" else kind
+    made = {"plugin": plugin, "options": {"path": f"out/{name}.{kind}", **options}}
+    return made if failures is None else {**made, "on_write_failure": failures}
+
+
+@CUTS
+def test_the_field_named_as_inexpressible_is_the_rows_first(shop: Workshop, chunk_rows: int | None) -> None:
+    sinks = {"out": sink("out", "csv", "bad", encoding="latin-1"), "bad": sink("bad")}
+    data = '{"a": "é", "b": "€"}\n{"b": "€", "a": "€"}\n{"a": "€", "b": "€"}\n'
+    agree(shop, {"source": source("jsonl", "out"), "sinks": sinks}, data.encode(), chunk_rows=chunk_rows)
+
+
+def test_a_delimiter_that_the_encoding_lacks_is_a_load_error(shop: Workshop) -> None:
+    sinks = {"out": sink("out", "csv", delimiter="é", encoding="ascii")}
+    with pytest.raises(SettingsError, match="ascii has no way to write 'é'"):
+        agree(shop, {"source": source("jsonl", "out"), "sinks": sinks}, b"")
+
+
+@CUTS
+def test_fields_of_several_origins_in_one_column(shop: Workshop, chunk_rows: int | None) -> None:
+    def mapper(name: str, connection: str, field: str) -> dict[str, Any]:
+        options = {"mapping": {field: "x"}, "select_only": True}
+        return {
+            "name": name, "plugin": "field_mapper", "input": connection, "on_success": "out",
+            "on_error": "discard", "options": options,
+        }  # fmt: skip
+
+    routes = {"true": "l", "false": "r"}
+    gate = {"name": "g", "input": "all", "condition": "row['a'] == '1'", "routes": routes}
+    settings = {
+        "source": source("csv", "all"),
+        "gates": [gate],
+        "transforms": [mapper("left", "l", "b"), mapper("right", "r", "a")],
+        "sinks": {"out": sink("out", "csv", headers="original")},
+    }
+    agree(shop, settings, b"A,B\n1,x\n2,y\n1,z\n", chunk_rows=chunk_rows)

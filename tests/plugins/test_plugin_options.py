@@ -1,0 +1,122 @@
+"""What is wrong with options, told at its place."""
+
+from pathlib import Path
+
+import pytest
+
+from elspeth_dagster.plugins.compile import compile_pipeline
+from elspeth_dagster.settings.errors import SettingsError
+
+SETTINGS = """\
+source:
+  plugin: csv
+  on_success: rows
+  options:
+    path: in.csv
+    on_validation_failure: discard
+transforms:
+  - name: one
+    plugin: truncate
+    input: rows
+    on_success: out
+    on_error: discard
+    options:
+      fields:
+        name: 10
+      {option}
+sinks:
+  out:
+    plugin: csv
+    options:
+      path: out.csv
+      {sink_option}
+"""
+
+
+def problem(
+    tmp_path: Path, option: str = "strict: true", sink_option: str = "mode: write"
+) -> tuple[int, str, str]:
+    path = tmp_path / "demo.yaml"
+    path.write_text(SETTINGS.replace("{option}", option).replace("{sink_option}", sink_option))
+    with pytest.raises(SettingsError) as caught:
+        compile_pipeline(path, {})
+    (found,) = caught.value.problems
+    return found.line, found.key_path, found.message
+
+
+@pytest.mark.parametrize(
+    ("option", "key", "message"),
+    [
+        (
+            "strikt: true",
+            "strikt",
+            "unknown option; accepted: schema, required_input_fields, fields, suffix, strict",
+        ),
+        ("strikt: true", "strikt", "did you mean 'strict'?"),
+        ("strict: sometimes", "strict", "valid boolean"),
+        ("suffix: [1]", "suffix", "valid string, found [1]"),
+        ("suffix: a very long suffix", "", "the suffix has 18 characters"),
+        ("required_input_fields: [a b]", "required_input_fields", "'a b' is not a field name"),
+        ("required_input_fields: a", "required_input_fields", "found 'a'"),
+        ("schema: {mode: strict}", "schema.mode", "'strict' is called 'fixed'"),
+        ("schema: {mode: fixed, fields: ['a: integer']}", "schema.fields[0]", "unknown type 'integer'"),
+        ("schema: {mode: observed, feilds: []}", "schema.feilds", "unknown key"),
+    ],
+)
+def test_transform_options(tmp_path, option, key, message):
+    line, path, found = problem(tmp_path, option)
+    assert path == "transforms[0].options" + (f".{key}" if key else "")
+    assert line == (16 if key else 13)
+    assert message in found
+
+
+@pytest.mark.parametrize(
+    ("option", "key", "message"),
+    [
+        ("headers: upper", "headers", "'normalized' or 'original'"),
+        ("headers: {a: x, b: x}", "headers", "several fields are given the header 'x'"),
+        ("headers: {a: 5}", "headers.a", "valid string, found 5"),
+        ("delimiter: ';;'", "delimiter", "must be one character"),
+    ],
+)
+def test_sink_options(tmp_path, option, key, message):
+    line, path, found = problem(tmp_path, sink_option=option)
+    assert path == f"sinks.out.options.{key}"
+    assert line == 22
+    assert message in found
+
+
+def test_declared_fields_with_one_header(tmp_path):
+    option = "headers: {a: b}\n      schema: {mode: fixed, fields: ['a: int', 'b: int']}"
+    line, path, found = problem(tmp_path, sink_option=option)
+    assert (line, path) == (22, "sinks.out.options.headers")
+    assert "the fields ['a', 'b'] all have the header 'b'" in found
+
+
+def test_a_missing_option_is_told_at_the_options(tmp_path):
+    path = tmp_path / "demo.yaml"
+    text = (
+        SETTINGS.replace("{option}", "")
+        .replace("{sink_option}", "")
+        .replace("      path: out.csv", "      mode: write")
+    )
+    path.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        compile_pipeline(path, {})
+    (found,) = caught.value.problems
+    assert (found.line, found.key_path) == (20, "sinks.out.options")
+    assert found.message == "the option 'path' is required"
+
+
+def test_secrets_are_not_shown(tmp_path):
+    line, _, message = problem(tmp_path, "api_key: 5e0c3f8e-1111")
+    assert line == 16
+    assert "5e0c3f8e" not in message
+
+
+def test_all_options_of_all_nodes_at_once(tmp_path):
+    path = tmp_path / "demo.yaml"
+    path.write_text(SETTINGS.replace("{option}", "strikt: 1").replace("{sink_option}", "delimeter: ;"))
+    with pytest.raises(SettingsError) as caught:
+        compile_pipeline(path, {})
+    assert [found.line for found in caught.value.problems] == [16, 22]
