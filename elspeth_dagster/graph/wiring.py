@@ -1,6 +1,6 @@
 """Connections, resolved to edges between nodes (settings reference, 1.5 and 1.6)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 
 from elspeth_dagster.graph.ends import Inlet, Outlet, Wiring
 from elspeth_dagster.graph.findings import Findings
@@ -68,6 +68,8 @@ def _consumers(wiring: Wiring, producers: Mapping[str, Outlet], findings: Findin
                 producers,
             )
         elif name in consumers:
+            if inlet.is_direct and consumers[name].branch == name:
+                continue  # two coalesces with one branch: told where the branches are looked at
             findings.add(
                 inlet.key_path,
                 f"connection '{name}' already goes to '{consumers[name].node}'; "
@@ -82,29 +84,35 @@ def _consumers(wiring: Wiring, producers: Mapping[str, Outlet], findings: Findin
 
 def _dangling(outlet: Outlet, wiring: Wiring, findings: Findings) -> None:
     inputs = dict.fromkeys(
-        inlet.connection for inlet in wiring.inlets if inlet.connection not in wiring.sinks
+        inlet.connection
+        for inlet in wiring.inlets
+        if inlet.connection not in wiring.sinks and (outlet.is_branch or not inlet.is_direct)
     )
     accepted = list(wiring.sinks if outlet.sinks_only else dict.fromkeys([*wiring.sinks, *inputs]))
+    if outlet.is_own_name:
+        findings.add(
+            outlet.key_path,
+            f"nothing takes the rows of '{outlet.node}': give it an on_success, or a node behind it "
+            f"'input: {outlet.node}'",
+        )
+        return
+    findings.unknown(outlet.key_path, _why_dangling(outlet, wiring, inputs), outlet.to, accepted)
+
+
+def _why_dangling(outlet: Outlet, wiring: Wiring, inputs: Container[str]) -> str:
     if outlet.to == wiring.export_sink:
-        what = f"'{outlet.to}' is the sink of the audit export and takes no rows of the pipeline"
-    elif outlet.sinks_only:
-        what = (
-            f"'{outlet.to}' is {'a connection' if outlet.to in inputs else 'not a sink'}; a coalesce's "
-            f"on_success takes a sink (for a node behind it, leave on_success out and write "
-            f"'input: {outlet.node}' there)"
+        return f"'{outlet.to}' is the sink of the audit export and takes no rows of the pipeline"
+    if outlet.sinks_only:
+        found = "a connection" if outlet.to in inputs else "not a sink"
+        return (
+            f"'{outlet.to}' is {found}; a coalesce's on_success takes a sink (for a node behind it, leave "
+            f"on_success out and write 'input: {outlet.node}' there)"
         )
-    elif outlet.is_own_name:
-        what = (
-            f"nothing takes the rows of '{outlet.node}': give it an on_success, or a node "
-            f"'input: {outlet.node}'"
-        )
-    elif outlet.is_branch:
-        what = _lost_branch(outlet, wiring)
-    elif outlet.to == DISCARD:
-        what = "'discard' is no destination here; rows are discarded only by on_error and the like"
-    else:
-        what = f"'{outlet.to}' is neither a sink nor the input of a node"
-    findings.unknown(outlet.key_path, what, outlet.to, accepted)
+    if outlet.is_branch:
+        return _lost_branch(outlet, wiring)
+    if outlet.to == DISCARD:
+        return "'discard' is no destination here; rows are discarded only by on_error and the like"
+    return f"'{outlet.to}' is neither a sink nor the input of a node"
 
 
 def _lost_branch(outlet: Outlet, wiring: Wiring) -> str:

@@ -14,7 +14,6 @@ from elspeth_dagster.plugins.transforms.texts import Mask, texts_of, to_mask
 from elspeth_dagster.rows.rows import Column, Rows
 from elspeth_dagster.rows.values import encode_value
 
-
 _Limit = Annotated[WholeNumber, Field(ge=1)]
 _Name = Annotated[str, Field(min_length=1)]
 
