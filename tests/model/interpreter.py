@@ -6,15 +6,18 @@ it in token order, and hands them on one by one.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from model.batches import Folded, batches, checked, fold
 from model.boundary import Boundary, schema_of
-from model.nodes import Originals, RowError, label, transform
-from model.reading import read_records
+from model.joins import join
+from model.nodes import Originals, RowError, exploded, label, transform
+from model.reading import Record, read_records
 from model.sinks import Arrival, Delivered, publish
 from model.values import Row, row_hash
+from model.wiring import Wiring, failure_of
 
 Path = tuple[tuple[int, int], ...]
 TokenId = tuple[int, Path]
@@ -37,12 +40,18 @@ class Token:
         row: Its data now.
         originals: Field to header at the source.
         edge: The outcome that its last edge gives it if it leads to a sink.
+        branch: The branch by which it comes to a join.
+        entered: Gate to the token that entered it, for every gate on its way.
+        arrived_us: When it came, on the run's own clock.
     """
 
     id: TokenId
     row: Row
     originals: Originals
     edge: str = "completed"
+    branch: str | None = None
+    entered: Mapping[str, TokenId] = field(default_factory=dict)
+    arrived_us: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,7 @@ class Model:
         outcomes: Token to outcome and sink.
         states: Token to its way through the nodes, sinks left out.
         tallies: Count by node, measure, label and target.
+        parents: Token to the tokens that it was made of, for those that a node made.
         refusals: Every token that a sink refused, with that sink.
     """
 
@@ -77,6 +87,7 @@ class Model:
     outcomes: dict[TokenId, tuple[str, str | None]] = field(default_factory=dict)
     states: dict[TokenId, list[State]] = field(default_factory=dict)
     tallies: Counter[Tally] = field(default_factory=Counter)
+    parents: dict[TokenId, list[TokenId]] = field(default_factory=dict)
     refusals: list[tuple[TokenId, str]] = field(default_factory=list)
 
     @property
@@ -86,7 +97,12 @@ class Model:
 
 
 def interpret(
-    settings: Mapping[str, Any], data: bytes, *, started_at: str = "", limit: int | None = None
+    settings: Mapping[str, Any],
+    data: bytes,
+    *,
+    started_at: str = "",
+    limit: int | None = None,
+    arrivals_us: Sequence[int] = (),
 ) -> Model:
     """Runs a pipeline.
 
@@ -95,102 +111,184 @@ def interpret(
         data: The bytes of the source's file.
         started_at: When the run started, ISO; for `__diversion_timestamp`.
         limit: How many records to read at most.
+        arrivals_us: When each record arrived; all at once when not given.
 
     Raises:
         SourceRefused: The source cannot be read at all.
     """
-    walk = _Walk(settings, started_at)
+    walk = _Walk(settings, started_at, arrivals_us)
     walk.source(read_records(settings["source"], data)[:limit])
-    for node in walk.order():
+    for node in walk.wiring.order():
         walk.visit(node)
-    for sink in walk.publish_order():
+    for sink in walk.wiring.publish_order():
         walk.publish(sink)
     return walk.model
 
 
 class _Walk:
-    def __init__(self, settings: Mapping[str, Any], started_at: str) -> None:
-        self.settings = settings
+    def __init__(self, settings: Mapping[str, Any], started_at: str, arrivals_us: Sequence[int]) -> None:
+        self.wiring = Wiring(settings)
         self.started_at = started_at
+        self.arrivals_us = arrivals_us
         self.model = Model()
-        self.sinks: Mapping[str, Any] = settings["sinks"]
-        self.nodes = {node["name"]: node for node in settings.get("transforms") or []}
-        self.nodes |= {node["name"]: node for node in settings.get("gates") or []}
-        self.consumers = {node["input"]: name for name, node in self.nodes.items()}
-        self.waiting: dict[str, list[Token]] = {name: [] for name in [*self.nodes, *self.sinks]}
+        self.waiting: dict[str, list[Token]] = {name: [] for name in [*self.wiring.nodes, *self.wiring.sinks]}
 
-    def target(self, connection: str) -> str:
-        return connection if connection in self.sinks else self.consumers[connection]
-
-    def order(self) -> list[Mapping[str, Any]]:
-        """The nodes between source and sinks, each behind all that lead to it."""
-        order: list[str] = []
-
-        def add(name: str) -> None:
-            if name in order or name in self.sinks:
-                return
-            node = self.nodes[name]
-            for connection in node["routes"].values() if "routes" in node else [node["on_success"]]:
-                add(self.target(connection))
-            order.insert(0, name)
-
-        add(self.target(self.settings["source"]["on_success"]))
-        return [self.nodes[name] for name in order]
-
-    def publish_order(self) -> list[str]:
-        """Sinks whose failures go to another come before it."""
-        leading = [name for name, sink in self.sinks.items() if sink.get("on_write_failure") in self.sinks]
-        return leading + [name for name in self.sinks if name not in leading]
-
-    def source(self, records: list[Any]) -> None:
-        source = self.settings["source"]
-        options = source.get("options") or {}
-        boundary = Boundary(schema_of(options))
+    def source(self, records: Sequence[Record]) -> None:
+        source = self.wiring.source
+        boundary = Boundary(schema_of(source.get("options")))
         self.model.rows_in = len(records)
         for index, record in enumerate(records):
             self.count("source", "created")
             crossed = boundary.cross(record)
             originals = {name: header for name, header in record.originals.items() if name in crossed.row}
-            token = Token((index, ()), crossed.row, originals)
+            arrived_us = self.arrivals_us[index] if self.arrivals_us else 0
+            token = Token((index, ()), crossed.row, originals, arrived_us=arrived_us)
             if crossed.valid:
-                self.move("source", token, None, "on_success", self.target(source["on_success"]))
+                self.move("source", token, None, "on_success", source["on_success"])
             else:
-                failure = options.get("on_validation_failure") or source.get("on_validation_failure")
-                self.set_aside("source", token, None, "on_validation_failure", failure)
+                self.set_aside(
+                    "source", token, None, "on_validation_failure", failure_of(source) or "discard"
+                )
 
     def visit(self, node: Mapping[str, Any]) -> None:
-        for token in sorted(self.waiting[node["name"]], key=lambda token: token.id):
+        tokens = sorted(self.waiting[node["name"]], key=lambda token: token.id)
+        for _ in tokens:
             self.count(node["name"], "in")
-            try:
-                if "routes" in node:
-                    self.gate(node, token)
-                else:
-                    self.transform(node, token)
-            except RowError:
-                failure = node.get("on_error", "discard")
-                self.set_aside(node["name"], token, row_hash(token.row), "on_error", failure)
+        if "branches" in node:
+            self.coalesce(node, tokens)
+        elif "trigger" in node:
+            self.aggregation(node, tokens)
+        else:
+            for token in tokens:
+                self.row_node(node, token)
+
+    def row_node(self, node: Mapping[str, Any], token: Token) -> None:
+        try:
+            if "routes" in node:
+                self.gate(node, token)
+            elif node["plugin"] == "json_explode":
+                self.explode(node, token)
+            else:
+                self.transform(node, token)
+        except RowError:
+            failure = node.get("on_error", "discard")
+            self.set_aside(node["name"], token, row_hash(token.row), "on_error", failure)
 
     def transform(self, node: Mapping[str, Any], token: Token) -> None:
         row, originals = transform(node["plugin"], node.get("options") or {}, token.row, token.originals)
         moved = replace(token, row=row, originals=originals, edge="completed")
-        self.move(node["name"], moved, row_hash(token.row), "on_success", self.target(node["on_success"]))
+        self.move(node["name"], moved, row_hash(token.row), "on_success", node["on_success"])
+
+    def explode(self, node: Mapping[str, Any], token: Token) -> None:
+        rows = exploded(node["options"], token.row)
+        self.turned_into(node["name"], token, "expanded")
+        for index, row in enumerate(rows):
+            child = self.child(node["name"], token, (token,), 2, index)
+            originals = {name: header for name, header in token.originals.items() if name in row}
+            self.move(
+                node["name"],
+                replace(child, row=row, originals=originals),
+                None,
+                "on_success",
+                node["on_success"],
+            )
 
     def gate(self, node: Mapping[str, Any], token: Token) -> None:
+        name = node["name"]
         chosen = label(node["condition"], token.row, token.originals)
         routes = {_route_label(key): to for key, to in node["routes"].items()}
         if chosen not in routes:
             raise RowError(chosen)
-        moved = replace(token, edge="routed")
-        self.move(node["name"], moved, row_hash(token.row), chosen, self.target(routes[chosen]))
+        entered = replace(token, entered={**token.entered, name: token.id})
+        if routes[chosen] != "fork":
+            self.move(name, replace(entered, edge="routed"), row_hash(token.row), chosen, routes[chosen])
+            return
+        self.turned_into(name, token, "forked")
+        for index, branch in enumerate(node["fork_to"]):
+            child = self.child(name, entered, (token,), 1, index)
+            self.send(name, child, None, branch, self.wiring.branch_target(branch), "copy", branch)
 
-    def move(self, node: str, token: Token, hash_in: str | None, edge: str, to: str) -> None:
+    def aggregation(self, node: Mapping[str, Any], tokens: Sequence[Token]) -> None:
+        end_us = max(self.arrivals_us, default=0)
+        for batch in batches(node["trigger"], [token.arrived_us for token in tokens], end_us):
+            members = [tokens[position] for position in batch.members]
+            self.batch(node, members, tokens[batch.host], batch.fired_us)
+
+    def batch(self, node: Mapping[str, Any], members: Sequence[Token], host: Token, fired_us: int) -> None:
+        name, to = node["name"], node.get("on_success") or node["name"]
+        try:
+            folded = fold(node["plugin"], node.get("options") or {}, [token.row for token in members])
+            folded = checked(node, folded, len(members))
+        except RowError:
+            folded = Folded([], set(range(len(members))))
+        passing = node.get("output_mode") == "passthrough"
+        outputs = iter(folded.rows)
+        for position, token in enumerate(members):
+            if position in folded.refused:
+                self.set_aside(name, token, row_hash(token.row), "on_error", node["on_error"])
+            elif passing:
+                self.move(
+                    name,
+                    replace(token, row=next(outputs), edge="completed"),
+                    row_hash(token.row),
+                    "on_success",
+                    to,
+                )
+            else:
+                self.turned_into(name, token, "consumed_in_batch")
+        for index, row in enumerate(() if passing else folded.rows):
+            child = self.child(name, host, members, 4, index)
+            self.move(
+                name, replace(child, row=row, originals={}, arrived_us=fired_us), None, "on_success", to
+            )
+
+    def coalesce(self, node: Mapping[str, Any], tokens: Sequence[Token]) -> None:
+        anchor = self.wiring.anchor(node)
+        rivals = [other for other in self.wiring.nodes.values() if "branches" in other]
+        ordinal = [other["name"] for other in rivals if self.wiring.anchor(other) == anchor].index(
+            node["name"]
+        )
+        groups: dict[TokenId, list[Token]] = {}
+        for token in tokens:
+            groups.setdefault(token.entered[anchor], []).append(token)
+        for key, group in sorted(groups.items()):
+            joined = join(node, {token.branch or "": token.row for token in group})
+            for token in group:
+                self.turned_into(node["name"], token, joined.outcome)
+            if joined.row is not None:
+                whole = replace(group[0], id=key, row=joined.row, originals=_together(group, joined.row))
+                merged = self.child(node["name"], whole, group, 3, ordinal)
+                to = node.get("on_success") or node["name"]
+                self.move(node["name"], merged, None, "on_success", to)
+
+    def child(self, node: str, parent: Token, parents: Sequence[Token], kind: int, ordinal: int) -> Token:
+        """A token that a node makes; its id extends that of the token that it hangs off."""
+        row, path = parent.id
+        token = (row, (*path, (kind, ordinal)))
+        self.count(node, "created")
+        self.model.parents[token] = [other.id for other in parents]
+        return replace(parent, id=token, edge="completed")
+
+    def turned_into(self, node: str, token: Token, outcome: str) -> None:
+        """A token that ends because others take its place, or because its join failed."""
+        status = "failed" if outcome == "failed" else "completed"
+        hashed = row_hash(token.row)
+        self.state(token, State(node, status, None, None, None, outcome, hashed, hashed))
+        self.end(node, token, outcome, None)
+
+    def move(self, node: str, token: Token, hash_in: str | None, edge: str, connection: str) -> None:
+        self.send(node, token, hash_in, edge, self.wiring.target(connection), "move", connection)
+
+    def send(
+        self, node: str, token: Token, hash_in: str | None, edge: str, to: str, mode: str, connection: str
+    ) -> None:
         self.count(node, "out", edge, to)
-        self.state(token, State(node, "completed", edge, to, "move", None, hash_in, row_hash(token.row)))
-        self.waiting[to].append(token)
+        self.state(token, State(node, "completed", edge, to, mode, None, hash_in, row_hash(token.row)))
+        self.waiting[to].append(replace(token, branch=self.wiring.arrives_as(connection)))
 
     def set_aside(self, node: str, token: Token, hash_in: str | None, key: str, to: str) -> None:
         hash_out = row_hash(token.row)
-        if to in self.sinks:
+        if to in self.wiring.sinks:
             self.count(node, "out", key, to)
             self.state(token, State(node, "failed", key, to, "divert", None, hash_in, hash_out))
             self.waiting[to].append(replace(token, edge="quarantined"))
@@ -199,10 +297,10 @@ class _Walk:
             self.end(node, token, "quarantined", None)
 
     def publish(self, name: str) -> None:
-        sink = self.sinks[name]
+        sink = self.wiring.sinks[name]
         tokens = sorted(self.waiting[name], key=lambda token: token.id)
         arrivals = [Arrival(token.row, token.originals, token.edge == "quarantined") for token in tokens]
-        delivered = publish(sink, arrivals, takes_any=self.has_divert_edge(name))
+        delivered = publish(sink, arrivals, takes_any=self.wiring.takes_diverted(name))
         self.model.sinks[name] = delivered
         for position, token in enumerate(tokens):
             self.count(name, "in")
@@ -215,7 +313,7 @@ class _Walk:
         self.model.refusals.append((token.id, name))
         if to is None:
             self.end(name, token, "failed", None)
-        elif to not in self.sinks:
+        elif to not in self.wiring.sinks:
             self.end(name, token, "quarantined", None)
         else:
             extra = {
@@ -225,16 +323,6 @@ class _Walk:
             }
             self.count(name, "out", "on_write_failure", to)
             self.waiting[to].append(replace(token, row={**token.row, **extra}, edge="quarantined"))
-
-    def has_divert_edge(self, name: str) -> bool:
-        source = self.settings["source"]
-        ways = [
-            (source.get("options") or {}).get("on_validation_failure"),
-            source.get("on_validation_failure"),
-        ]
-        ways += [node.get("on_error") for node in self.nodes.values()]
-        ways += [sink.get("on_write_failure") for sink in self.sinks.values()]
-        return name in ways
 
     def end(self, node: str, token: Token, outcome: str, sink: str | None) -> None:
         assert token.id not in self.model.outcomes
@@ -250,3 +338,13 @@ class _Walk:
 
 def _route_label(key: Any) -> str:
     return str(key).lower() if isinstance(key, bool) else str(key)
+
+
+def _together(tokens: Sequence[Token], row: Row) -> dict[str, str]:
+    """The original headers of a merged row's fields; of several the smallest."""
+    found: dict[str, str] = {}
+    for token in tokens:
+        for name, header in token.originals.items():
+            if name in row:
+                found[name] = min(header, found.get(name, header))
+    return found

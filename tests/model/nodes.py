@@ -160,6 +160,19 @@ def _keyword_filter(options: Mapping[str, Any], row: Row, originals: Originals) 
     return row, originals
 
 
+def exploded(options: Mapping[str, Any], row: Row) -> list[Row]:
+    """The rows that `json_explode` makes of one."""
+    field, output = options["array_field"], options.get("output_field", "item")
+    added = [output, "item_index"] if options.get("include_index", True) else [output]
+    elements = row.get(field)
+    others = {name: value for name, value in row.items() if name != field}
+    if not isinstance(elements, list) or not elements or any(name in others for name in added):
+        raise RowError(field)
+    return [
+        {**others, **dict(zip(added, (item, index), strict=False))} for index, item in enumerate(elements)
+    ]
+
+
 # --- holding a row against a schema ----------------------------------------------------------------------
 
 

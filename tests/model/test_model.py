@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, event, given, note, reject, settings
 
 from elspeth_dagster.settings.errors import SettingsError
-from model import boundary, interpreter, nodes, reading, sinks, values
+from model import batches, boundary, interpreter, joins, nodes, reading, sinks, values, wiring
 from model.cases import LOAD_ERRORS_BY_CHANCE, Case, cases
 from model.compare import agree
 from model.engine import Workshop, workshop
@@ -55,7 +55,10 @@ def test_engine_and_model_agree(shop: Workshop, case: Case) -> None:
     event("source refused" if model is None else "ran")
 
 
-@pytest.mark.parametrize("module", [boundary, interpreter, nodes, reading, sinks, values])
+MODEL = [batches, boundary, interpreter, joins, nodes, reading, sinks, values, wiring]
+
+
+@pytest.mark.parametrize("module", MODEL, ids=lambda module: module.__name__)
 def test_the_model_shares_no_code_with_the_engine(module) -> None:
     tree = ast.parse(Path(module.__file__).read_text())
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}

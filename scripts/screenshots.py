@@ -1,0 +1,102 @@
+"""Makes docs/images/*.png: the examples in the Dagster UI, in a real Chromium."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from dagster_dev import IMPATIENT_YAML, DagsterDev, add_brittle, dagster_dev, example_platform  # noqa: E402
+from pages import Pages, browser, chromium  # noqa: E402
+from playwright.sync_api import Page  # noqa: E402
+
+IMAGES = ROOT / "docs" / "images"
+SIZE = (1200, 700)
+_SETTLED_MS = 2_000
+"""Until animations and the graph's layout are over."""
+
+
+def main() -> int:
+    """Takes every picture; gives the exit code."""
+    executable = chromium()
+    if executable is None:
+        print("needs Chromium", file=sys.stderr)
+        return 1
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        platform = example_platform(Path(folder) / "platform")
+        add_brittle(platform, "tariffs")
+        home = Path(folder) / "home"
+        home.mkdir()
+        (home / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text() + IMPATIENT_YAML)
+        with dagster_dev(platform, home) as server, browser(executable, server.url, SIZE) as tab:
+            tab.get_by_text("Hide navigation").click()
+            _take_all(server, Pages(tab))
+    return 0
+
+
+def _take_all(server: DagsterDev, pages: Pages) -> None:
+    for limit in (80, 160):
+        server.finished(server.launch("claims", {"limit": limit}))
+    server.finished(server.launch("payouts"))
+    _launchpad(pages)
+    _run(server, pages)
+    _asset(pages)
+    _asset_graph(pages)
+    _failure(server, pages)
+
+
+def _launchpad(pages: Pages) -> None:
+    pages.launchpad("claims")
+    _take(pages.tab, "launchpad")
+
+
+def _run(server: DagsterDev, pages: Pages) -> None:
+    run = server.launch("claims")
+    pages.tab.goto(f"/runs/{run}")
+    pages.run_ends("Success")
+    pages.events("type:ASSET_CHECK_EVALUATION")
+    pages.text("View full message").click()
+    _take(pages.tab, "run")
+
+
+def _asset(pages: Pages) -> None:
+    pages.tab.goto("/assets/claims/approved?view=events")
+    pages.text("elspeth/quarantined").wait_for()
+    _take(pages.tab, "asset")
+
+
+def _asset_graph(pages: Pages) -> None:
+    pages.tab.set_viewport_size({"width": SIZE[0], "height": SIZE[1] + 200})
+    pages.group("claims")
+    pages.tab.get_by_role("button", name="config").click()
+    for facet in ("Automation", "Partitions"):
+        pages.tab.locator("[class*=dialog]").get_by_text(facet, exact=True).first.click()
+    pages.text("Save").click()
+    pages.group("claims")
+    _take(pages.tab, "asset-graph", top=162)
+    pages.tab.set_viewport_size({"width": SIZE[0], "height": SIZE[1]})
+
+
+def _failure(server: DagsterDev, pages: Pages) -> None:
+    run = server.launch("tariffs")
+    pages.tab.goto(f"/runs/{run}")
+    pages.run_ends("Failure")
+    pages.events("type:STEP_FAILURE")
+    pages.text("View full message").click()
+    _take(pages.tab, "failure", height=470)
+
+
+def _take(tab: Page, name: str, top: int = 0, height: int = SIZE[1]) -> None:
+    """A picture of the tab, so many pixels from `top` downwards."""
+    tab.mouse.move(0, 0)
+    tab.wait_for_timeout(_SETTLED_MS)
+    clip = {"x": 0.0, "y": float(top), "width": float(SIZE[0]), "height": float(height)}
+    path = IMAGES / f"{name}.png"
+    tab.screenshot(path=path, clip=clip)  # type: ignore[arg-type]
+    print(f"{path.relative_to(ROOT)}  {path.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
