@@ -159,7 +159,8 @@ def _check_failure_sinks(wiring: Wiring, facts: Mapping[str, NodeFacts], finding
 def _graph(examined: _Examined) -> Graph:
     edges = examined.edges
     nodes = {node.name: node for node in _nodes(examined)}
-    inner, _ = topological([name for name, node in nodes.items() if node.kind is not NodeKind.SINK], edges)
+    places = _places(examined.settings, examined.wiring)
+    inner, _ = topological([name for name in places if name not in examined.wiring.sinks], edges)
     sinks, _ = topological(list(examined.wiring.sinks), edges)
     order = {name: index for index, name in enumerate([*inner, *sinks])}
     by_node = sorted(edges, key=lambda edge: order[edge.source])
