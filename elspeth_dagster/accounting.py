@@ -115,16 +115,16 @@ def tally_sweep(tables: Mapping[str, pa.Table]) -> tuple[Tally, ...]:
     """The tallies of one sweep, from its `tokens` and `states` tables (landscape's column names)."""
     states = tables["states"]
     final = states.filter(pc.or_(pc.is_valid(states["to"]), pc.is_valid(states["outcome"])))
+    came = final.filter(pc.is_valid(final["input_version"]))
     created = _grouped(tables["tokens"], ["created_by"])
-    visited = _grouped(final, ["node"])
+    visited = _grouped(came, ["node"])
     left = _grouped(final.filter(pc.is_valid(final["to"])), ["node", "label", "to"])
-    ended = _grouped(final.filter(pc.is_valid(final["outcome"])), ["node", "outcome"])
-    creators = {node for (node,) in created}
+    ended = _grouped(final.filter(pc.is_null(final["to"])), ["node", "outcome"])
     tallies = [Tally(node, Measure.CREATED, "", "", n) for (node,), n in created.items()]
-    tallies += [Tally(node, Measure.IN, "", "", n) for (node,), n in visited.items() if node not in creators]
+    tallies += [Tally(node, Measure.IN, "", "", n) for (node,), n in visited.items()]
     tallies += [Tally(node, Measure.OUT, label or "", to, n) for (node, label, to), n in left.items()]
     tallies += [Tally(node, Measure.ENDED, outcome, "", n) for (node, outcome), n in ended.items()]
-    return tuple(sorted(tallies, key=_order))
+    return tuple(sorted(tallies, key=tally_order))
 
 
 def _grouped(table: pa.Table, keys: list[str]) -> dict[tuple[str, ...], int]:
@@ -147,7 +147,8 @@ def _grouped(table: pa.Table, keys: list[str]) -> dict[tuple[str, ...], int]:
     return counts
 
 
-def _order(tally: Tally) -> tuple[str, str, str, str]:
+def tally_order(tally: Tally) -> tuple[str, str, str, str]:
+    """The order in which tallies are listed."""
     return (tally.node, tally.measure.value, tally.label, tally.target)
 
 
@@ -236,7 +237,7 @@ def tally_publish(sink: str, *, arrived: Mapping[str, int], refused: pa.Table) -
             tallies.append(Tally(sink, Measure.OUT, "on_write_failure", to, count))
         else:
             tallies.append(Tally(sink, Measure.ENDED, outcome, "", count))
-    return tuple(sorted((tally for tally in tallies if tally.count), key=_order))
+    return tuple(sorted((tally for tally in tallies if tally.count), key=tally_order))
 
 
 def counts_of_stored(stored: Mapping[str, Any]) -> Counts:

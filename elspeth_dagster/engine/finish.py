@@ -3,8 +3,8 @@
 from typing import Any
 
 from elspeth_dagster.accounting import BalanceError, Counts, counts_of_run, imbalances, run_imbalances
+from elspeth_dagster.engine.completeness import require_processed, source_marker
 from elspeth_dagster.engine.errors import IncompleteError
-from elspeth_dagster.engine.process import source_marker, stage_node
 from elspeth_dagster.engine.work import Work
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.attempts import complete_run
@@ -23,7 +23,8 @@ def check_run(work: Work) -> Counts:
         BalanceError: Tokens are missing or counted twice.
     """
     marker = source_marker(work)
-    _require_processed(work, marker["chunks"])
+    for stage in work.compiled.graph.stages:
+        require_processed(work, stage)
     tallies = reads.tallies(work.landscape, work.run_id)
     sinks = frozenset(work.compiled.graph.sinks)
     problems = imbalances(tallies, sinks=sinks, published=False)
@@ -36,15 +37,6 @@ def check_run(work: Work) -> Counts:
     key = CommitKey(Phase.PROCESS, "check", 0)
     commit(work.landscape, work.attempt, CommitDraft(key, markers={CHECKED: {"rows": marker["rows"]}}))
     return counts_of_run(tallies, records=marker["rows"])
-
-
-def _require_processed(work: Work, chunks: int) -> None:
-    done = reads.committed(work.landscape, work.run_id, Phase.PROCESS, stage_node(0))
-    missing = sorted(set(range(chunks)) - done)
-    if missing:
-        shown = ", ".join(map(str, missing[:5])) + (", …" if len(missing) > 5 else "")
-        what = f"{len(missing)} of {chunks} chunks are not processed ({shown})"
-        raise IncompleteError(work.pipeline, work.run_id, what)
 
 
 def require_checked(work: Work) -> None:

@@ -34,14 +34,13 @@ class Decision:
     reads: pa.Array
     errors: Mapping[int, Reason]
 
-    def by_label(self, rows: Rows) -> Iterator[tuple[str, Rows, pa.Array]]:
-        """Each chosen label with its rows and what was read for them."""
+    def masks(self) -> Iterator[tuple[str, pa.Array | None]]:
+        """Each chosen label with where it was chosen, `None` for everywhere."""
         if len(self.labels) == 1 and not self.errors:
-            yield self.labels[0], rows, self.reads
+            yield self.labels[0], None
             return
         for code, label in enumerate(self.labels):
-            mask = pc.equal(self.codes, code)
-            yield label, rows.filter(mask), self.reads.filter(mask)
+            yield label, pc.equal(self.codes, code)
 
 
 def decide(node: Node, rows: Rows) -> Decision:

@@ -1,42 +1,29 @@
 """PROCESS: sweeps the chunks of a stage that are not committed yet, and commits them one by one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
 
-from elspeth_dagster.accounting import tally_sweep
+from elspeth_dagster.engine.batches import Batch
+from elspeth_dagster.engine.batching import Batching
 from elspeth_dagster.engine.behind import one_behind
 from elspeth_dagster.engine.boundary import Boundary, TypesState
-from elspeth_dagster.engine.errors import IncompleteError
+from elspeth_dagster.engine.chunk_commit import ChunkCommit
+from elspeth_dagster.engine.completeness import chunks_to_do, stage_node
+from elspeth_dagster.engine.inbound import read_members
 from elspeth_dagster.engine.lifecycle import opened
-from elspeth_dagster.engine.load import END_OF_SOURCE
-from elspeth_dagster.engine.parts import write_part
-from elspeth_dagster.engine.record import SweepRecord
+from elspeth_dagster.engine.plan import planned_batches
 from elspeth_dagster.engine.sweep import Stage, Swept
+from elspeth_dagster.engine.travel import in_token_order
 from elspeth_dagster.engine.work import Work
 from elspeth_dagster.landscape import reads
-from elspeth_dagster.landscape.commits import CommitDraft, CommitKey, PartFile, attempt_folder, commit
+from elspeth_dagster.landscape.commits import CommitKey
 from elspeth_dagster.landscape.model import Phase
-from elspeth_dagster.plugins.base import Sink, Transform
-from elspeth_dagster.rows.fields import Schema
+from elspeth_dagster.plugins.base import Plugin, Sink, Transform
+from elspeth_dagster.plugins.batch import BatchPlugin
 from elspeth_dagster.rows.records import Records
 
-
-def stage_node(stage: int) -> str:
-    """The node name under which a stage's sweeps are committed."""
-    return f"stage_{stage}"
-
-
-def source_marker(work: Work) -> dict[str, Any]:
-    """The end-of-source marker.
-
-    Raises:
-        IncompleteError: The source has not been read to its end.
-    """
-    marker = reads.marker(work.landscape, work.run_id, END_OF_SOURCE)
-    if marker is None:
-        raise IncompleteError(work.pipeline, work.run_id, "the source has not been read to its end")
-    return marker
+_EXPANDING_SLICE_RECORDS = 4_000
+"""So many records at once where a node may make many tokens of each."""
 
 
 def process_shard(work: Work, *, stage: int, shard: int, shards: int) -> int:
@@ -44,43 +31,65 @@ def process_shard(work: Work, *, stage: int, shard: int, shards: int) -> int:
 
     Returns:
         How many chunks were swept now.
+
+    Raises:
+        IncompleteError: What the stage is fed from is not complete.
+        RowFailureError: A plugin raised; names node and row.
     """
-    marker = source_marker(work)
-    done = reads.committed(work.landscape, work.run_id, Phase.PROCESS, stage_node(stage))
-    todo = [ordinal for ordinal in range(shard, marker["chunks"], shards) if ordinal not in done]
+    todo = [ordinal for ordinal in chunks_to_do(work, stage) if ordinal % shards == shard]
     if not todo:
         return 0
     graph = work.compiled.graph
+    here = {node.name for node in graph.stage_nodes(stage)}
     made = {node.name: work.compiled.create(node.name) for node in graph.nodes.values() if node.plugin}
-    stage_names = {node.name for node in graph.stage_nodes(stage)}
-    transforms = {n: p for n, p in made.items() if n in stage_names and isinstance(p, Transform)}
+    working = {name: p for name, p in made.items() if name in here and isinstance(p, Transform | BatchPlugin)}
     sinks = {name: plugin for name, plugin in made.items() if isinstance(plugin, Sink)}
-    contexts = {name: work.context(name) for name in transforms}
-    with opened(transforms, contexts), one_behind() as behind:
-        sweeper = Stage(graph, transforms)
+    contexts = {name: work.context(name) for name in working}
+    with opened(working, contexts), one_behind() as behind:
         for ordinal in todo:
-            swept = _sweep_chunk(work, sweeper, ordinal)
-            key = CommitKey(Phase.PROCESS, stage_node(stage), ordinal)
-            behind.do(partial(_commit, work, key, swept, sinks))
+            chunk = ChunkCommit(work, CommitKey(Phase.PROCESS, stage_node(stage), ordinal), sinks)
+            try:
+                for swept in _sweeps(work, stage, ordinal, working):
+                    behind.do(partial(chunk.add, swept))
+                behind.do(chunk.commit)
+            except BaseException as error:
+                chunk.abandon(error)
+                raise
     return len(todo)
 
 
-def _sweep_chunk(work: Work, sweeper: Stage, ordinal: int) -> Swept:
+def _sweeps(work: Work, stage: int, ordinal: int, plugins: Mapping[str, Plugin]) -> Iterator[Swept]:
+    """A chunk's sweeps, slice by slice."""
+    transforms = {name: plugin for name, plugin in plugins.items() if isinstance(plugin, Transform)}
+    sweeper = Stage(work.compiled.graph, stage, transforms)
+    aggregation = work.compiled.graph.aggregation_of(stage)
+    if aggregation is None:
+        yield from _sweep_records(work, sweeper, ordinal)
+        return
+    plugin = plugins[aggregation.name]
+    assert isinstance(plugin, BatchPlugin)
+    batches = planned_batches(work, stage, ordinal)
+    yield _sweep_batches(work, Batching(sweeper, aggregation, plugin, batches), batches)
+
+
+def _sweep_records(work: Work, sweeper: Stage, ordinal: int) -> Iterator[Swept]:
     records = _records(work, ordinal)
     if records is None:
-        return Swept(SweepRecord().tables(), {}, 0)
-    return sweeper.sweep(records, Boundary(_source_schema(work), _types_before(work, ordinal)))
+        return
+    boundary = Boundary(work.compiled.graph.nodes["source"].schema, _types_before(work, ordinal))
+    expands = any(plugin.expands for plugin in sweeper.transforms.values())
+    step = _EXPANDING_SLICE_RECORDS if expands else records.num_records
+    for start in range(0, records.num_records, max(step, 1)):
+        piece = records.slice(start, min(step, records.num_records - start))
+        swept, boundary = sweeper.sweep(piece, boundary)
+        yield swept
 
 
-def _commit(work: Work, key: CommitKey, swept: Swept, sinks: Mapping[str, Sink]) -> None:
-    tallies = tally_sweep(swept.tables)
-    parts = _write_parts(work, key, swept, sinks)
-    commit(work.landscape, work.attempt, CommitDraft(key, swept.tables, tallies, parts))
-    work.progress.advance(swept.rows_in, "processed")
-
-
-def _source_schema(work: Work) -> Schema:
-    return work.compiled.graph.nodes["source"].schema
+def _sweep_batches(work: Work, batching: Batching, batches: list[Batch]) -> Swept:
+    parts = reads.parts(work.landscape, work.run_id, batching.node.name)
+    count = sum(batch.members for batch in batches)
+    pieces = list(read_members(work.landscape, parts, batches[0].first, count))
+    return batching.sweep(in_token_order(pieces))
 
 
 def _records(work: Work, ordinal: int) -> Records | None:
@@ -97,13 +106,3 @@ def _types_before(work: Work, ordinal: int) -> TypesState:
         return TypesState()
     before = reads.chunk(work.landscape, work.run_id, 0, ordinal - 1)
     return TypesState.from_json(before.cursor["types"])
-
-
-def _write_parts(work: Work, key: CommitKey, swept: Swept, sinks: Mapping[str, Sink]) -> tuple[PartFile, ...]:
-    folder = attempt_folder(work.landscape, work.attempt)
-    return tuple(
-        write_part(
-            folder, f"{key.node}-{key.ordinal}-{number}", part.rows, part.edges, sinks[sink], sink_name=sink
-        )
-        for number, (sink, part) in enumerate(sorted(swept.parts.items()))
-    )

@@ -23,9 +23,7 @@ TOKENS = pa.schema(
         "parents": pa.list_(pa.binary()),
         "created_by": _DICTIONARY,
         "branch": _DICTIONARY,
-        "destination": _DICTIONARY,
-        "outcome": _DICTIONARY,
-        "ended_at": _DICTIONARY,
+        "batch": pa.int64(),
     }
 )
 VERSIONS = pa.schema({"token": pa.binary(), "version": pa.int16(), "hash": pa.binary(32)})
@@ -42,6 +40,7 @@ STATES = pa.schema(
         "mode": _DICTIONARY,
         "reads": pa.string(),
         "outcome": _DICTIONARY,
+        "batch": pa.int64(),
     }
 )
 ERRORS = pa.schema(
@@ -58,7 +57,7 @@ class Leaving:
         label: Of the edge taken, `None` when none is.
         to: The node that the edge leads to.
         mode: `move`, `copy` or `divert`.
-        outcome: How the tokens end, when they end here.
+        outcome: How the tokens end: here when `to` is `None`, else at the sink `to`.
     """
 
     status: str
@@ -77,15 +76,21 @@ class SweepRecord:
     _states: list[pa.Table] = field(default_factory=list)
     _errors: list[pa.Table] = field(default_factory=list)
 
-    def ended(
-        self, tokens: pa.Array, *, created_by: str, destination: str | None, outcome: str, at: str
+    def created(
+        self,
+        tokens: pa.Array,
+        by: str,
+        *,
+        parents: pa.Array | None = None,
+        branch: str | None = None,
+        batch: pa.Array | None = None,
     ) -> None:
-        """Tokens that reached their end: at node `at`, or on the way to the sink `destination`."""
-        constants = {
-            "parents": None, "created_by": created_by, "branch": None, "destination": destination,
-            "outcome": outcome, "ended_at": at,
-        }  # fmt: skip
-        self._tokens.append(_group(TOKENS, {"token": tokens, "row": row_indices(tokens)}, constants))
+        """New tokens, and what they were made of: `parents` is a list of tokens for each."""
+        columns: dict[str, pa.Array] = {"token": tokens, "row": row_indices(tokens)}
+        columns |= {
+            name: array for name, array in (("parents", parents), ("batch", batch)) if array is not None
+        }
+        self._tokens.append(_group(TOKENS, columns, {"created_by": by, "branch": branch}))
 
     def version(self, tokens: pa.Array, version: int, hashes: pa.Array) -> None:
         """A new version of some tokens' rows."""
@@ -99,18 +104,25 @@ class SweepRecord:
         *,
         versions: tuple[int | None, int | None],
         reads: pa.Array | None = None,
+        batch: pa.Array | None = None,
     ) -> None:
-        """Tokens that went through a node and left it the same way; `versions` are in and out."""
+        """Tokens that went through a node and left it the same way.
+
+        Args:
+            tokens: The tokens.
+            node: The node.
+            leaving: How they left it.
+            versions: Of their rows, coming in and going out. Nothing came in where the node made the token.
+            reads: Per token, canonical JSON of what was read to decide.
+            batch: Per token, the number of its batch.
+        """
         constants = {
             "node": node, "try": 1, "status": leaving.status, "input_version": versions[0],
             "output_version": versions[1], "label": leaving.label, "to": leaving.to, "mode": leaving.mode,
             "outcome": leaving.outcome,
         }  # fmt: skip
         columns = {"token": tokens}
-        if reads is None:
-            constants["reads"] = None
-        else:
-            columns["reads"] = reads
+        columns |= {name: array for name, array in (("reads", reads), ("batch", batch)) if array is not None}
         self._states.append(_group(STATES, columns, constants))
 
     def errors(self, tokens: pa.Array, node: str, kind: str, reasons: Sequence[Mapping[str, Any]]) -> None:
@@ -135,12 +147,12 @@ def _concat(schema: pa.Schema, groups: list[pa.Table]) -> pa.Table:
 
 
 def _group(schema: pa.Schema, columns: Mapping[str, pa.Array], constants: Mapping[str, Any]) -> pa.Table:
-    """A table of a schema in which the columns not given are constant."""
+    """A table of a schema in which the columns not given are constant, or null."""
     length = len(next(iter(columns.values())))
     arrays = [
         columns[column.name].cast(column.type)
         if column.name in columns
-        else constant(constants[column.name], column.type, length)
+        else constant(constants.get(column.name), column.type, length)
         for column in schema
     ]
     return pa.Table.from_arrays(arrays, schema=schema)

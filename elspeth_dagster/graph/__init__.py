@@ -2,9 +2,22 @@
 
 from elspeth_dagster.graph.compile import compile_graph, graph_problems
 from elspeth_dagster.graph.draw import draw_mermaid, draw_text
-from elspeth_dagster.graph.model import Edge, EdgeMode, GateRule, Graph, Node, NodeFacts, NodeKind
+from elspeth_dagster.graph.model import (
+    AggregationRule,
+    CoalesceRule,
+    Edge,
+    EdgeMode,
+    GateRule,
+    Graph,
+    Node,
+    NodeFacts,
+    NodeKind,
+    PathElement,
+)
 
 __all__ = [
+    "AggregationRule",
+    "CoalesceRule",
     "Edge",
     "EdgeMode",
     "GateRule",
@@ -12,6 +25,7 @@ __all__ = [
     "Node",
     "NodeFacts",
     "NodeKind",
+    "PathElement",
     "compile_graph",
     "draw_mermaid",
     "draw_text",

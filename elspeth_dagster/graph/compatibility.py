@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from elspeth_dagster.graph.findings import Findings
 from elspeth_dagster.graph.model import Edge, EdgeMode, NodeFacts
+from elspeth_dagster.graph.published import Published
 from elspeth_dagster.rows.fields import FieldSpec, FieldType, Schema, SchemaMode
 from elspeth_dagster.settings.errors import did_you_mean
 from elspeth_dagster.settings.locations import KeyPath
@@ -12,7 +13,7 @@ from elspeth_dagster.settings.locations import KeyPath
 
 @dataclass(frozen=True)
 class Neighbours:
-    """A node that publishes rows and one that takes them, gates between them left out."""
+    """A node that publishes rows and one that takes them, the gates between them left out."""
 
     producer: str
     published: NodeFacts
@@ -22,12 +23,13 @@ class Neighbours:
 
 def check_compatible(
     edges: tuple[Edge, ...],
+    published: Mapping[str, Published],
     facts: Mapping[str, NodeFacts],
     places: Mapping[str, KeyPath],
     findings: Findings,
 ) -> None:
     """Notes every edge whose two ends do not fit; divert edges may carry anything."""
-    for pair in _neighbours(edges, facts):
+    for pair in _neighbours(edges, published, facts):
         options = (*places[pair.consumer], "options")
         where = f"'{pair.consumer}' takes rows of '{pair.producer}'"
         for message in _missing_names(pair):
@@ -36,27 +38,17 @@ def check_compatible(
             findings.add((*options, "schema"), f"{where}: {message}")
 
 
-def _neighbours(edges: tuple[Edge, ...], facts: Mapping[str, NodeFacts]) -> Iterator[Neighbours]:
+def _neighbours(
+    edges: tuple[Edge, ...], published: Mapping[str, Published], facts: Mapping[str, NodeFacts]
+) -> Iterator[Neighbours]:
     seen = set()
-    before = {edge.target: edge.source for edge in edges if edge.mode is EdgeMode.MOVE}
     for edge in edges:
-        if edge.mode is EdgeMode.DIVERT or edge.target not in facts:
+        if edge.mode is EdgeMode.DIVERT or edge.target not in facts or edge.source not in published:
             continue
-        producer = publisher(edge.source, before, facts)
-        if producer is not None and (producer, edge.target) not in seen:
-            seen.add((producer, edge.target))
-            yield Neighbours(producer, facts[producer], edge.target, facts[edge.target])
-
-
-def publisher(name: str, before: Mapping[str, str], facts: Mapping[str, NodeFacts]) -> str | None:
-    """The node whose rows leave `name`: itself, or the one before it when it is a gate."""
-    passed = set()
-    while name not in facts:
-        passed.add(name)
-        if name not in before or before[name] in passed:
-            return None
-        name = before[name]
-    return name
+        given = published[edge.source]
+        if (given.producer, edge.target) not in seen:
+            seen.add((given.producer, edge.target))
+            yield Neighbours(given.producer, given.facts, edge.target, facts[edge.target])
 
 
 def _missing_names(pair: Neighbours) -> Iterator[str]:

@@ -1,20 +1,53 @@
 """From settings and what the plugins say of their nodes to the graph, or to everything that is wrong."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from elspeth_dagster.graph.compatibility import check_compatible, publisher
+from elspeth_dagster.graph.compatibility import check_compatible
+from elspeth_dagster.graph.ends import Wiring, read_wiring
 from elspeth_dagster.graph.findings import Findings
+from elspeth_dagster.graph.forks import check_branches
 from elspeth_dagster.graph.gates import check_gate
-from elspeth_dagster.graph.model import Edge, EdgeMode, GateRule, Graph, Node, NodeFacts, NodeKind
+from elspeth_dagster.graph.joins import coalesce_rules
+from elspeth_dagster.graph.model import (
+    AggregationRule,
+    CoalesceRule,
+    Edge,
+    EdgeMode,
+    GateRule,
+    Graph,
+    Node,
+    NodeFacts,
+    NodeKind,
+)
 from elspeth_dagster.graph.order import check_reachable, cycle_in, topological
-from elspeth_dagster.graph.wiring import Wiring, read_wiring, resolve_edges
+from elspeth_dagster.graph.published import Published, published_facts
+from elspeth_dagster.graph.triggers import check_aggregation
+from elspeth_dagster.graph.wiring import resolve_edges
 from elspeth_dagster.rows.fields import OBSERVED
 from elspeth_dagster.settings.errors import Problem, SettingsError
 from elspeth_dagster.settings.locations import KeyPath
 from elspeth_dagster.settings.names import DISCARD
-from elspeth_dagster.settings.nodes import SinkSettings, SourceSettings, TransformSettings
+from elspeth_dagster.settings.nodes import (
+    AggregationSettings,
+    CoalesceSettings,
+    GateSettings,
+    SinkSettings,
+    SourceSettings,
+    TransformSettings,
+)
 from elspeth_dagster.settings.settings import Settings
+
+PluginSettings = SourceSettings | TransformSettings | AggregationSettings | SinkSettings
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """What the nodes without a plugin, and the aggregations, do."""
+
+    gates: Mapping[str, GateRule | None]
+    aggregations: Mapping[str, AggregationRule]
+    coalesces: Mapping[str, CoalesceRule]
 
 
 @dataclass(frozen=True)
@@ -25,7 +58,8 @@ class _Examined:
     facts: Mapping[str, NodeFacts]
     wiring: Wiring
     edges: tuple[Edge, ...]
-    rules: Mapping[str, GateRule | None]
+    published: Mapping[str, Published]
+    rules: _Rules
     problems: tuple[Problem, ...]
 
 
@@ -52,32 +86,38 @@ def graph_problems(settings: Settings, facts: Mapping[str, NodeFacts]) -> tuple[
 
 def _examine(settings: Settings, facts: Mapping[str, NodeFacts]) -> _Examined:
     findings = Findings(settings)
-    unsupported = _note_unsupported(settings, findings)
     wiring = read_wiring(settings)
     places = _places(settings, wiring)
-    rules = {gate.name: check_gate(gate, findings) for gate in settings.gates}
+    gates = {gate.name: check_gate(gate, findings) for gate in settings.gates}
+    aggregations = {node.name: check_aggregation(node, findings) for node in settings.aggregations}
+    check_branches(settings, findings)
     edges = resolve_edges(wiring, findings)
-    if not unsupported:
-        circling = _check_cycles(places, edges, findings)
-        rest = {name: path for name, path in places.items() if name not in circling}
-        check_reachable(rest, edges, wiring.sinks, findings)
+    circling = _check_cycles(places, edges, findings)
+    rest = {name: path for name, path in places.items() if name not in circling}
+    check_reachable(rest, edges, wiring.sinks, findings)
     _check_failure_sinks(wiring, facts, findings)
-    check_compatible(edges, facts, places, findings)
-    return _Examined(settings, facts, wiring, edges, rules, tuple(findings.problems))
-
-
-def _note_unsupported(settings: Settings, findings: Findings) -> bool:
-    for aggregation in settings.aggregations:
-        findings.add(aggregation.path, f"aggregations are not supported yet ('{aggregation.name}')")
-    for coalesce in settings.coalesces:
-        findings.add(coalesce.path, f"coalesce points are not supported yet ('{coalesce.name}')")
-    forks = any(gate.fork_to for gate in settings.gates)
-    return bool(settings.aggregations or settings.coalesces or forks)
+    order, _ = topological([name for name in places if name not in wiring.sinks], edges)
+    coalesces = coalesce_rules(settings, order, edges, _multiplying(settings, facts), findings)
+    published = published_facts(settings, order, edges, facts, findings)
+    check_compatible(edges, published, facts, places, findings)
+    rules = _Rules(gates, aggregations, coalesces)
+    return _Examined(settings, facts, wiring, edges, published, rules, tuple(findings.problems))
 
 
 def _places(settings: Settings, wiring: Wiring) -> dict[str, KeyPath]:
-    nodes = (settings.source, *settings.transforms, *settings.gates)
+    lists = (settings.transforms, settings.gates, settings.aggregations, settings.coalesces)
+    nodes = (settings.source, *(node for nodes in lists for node in nodes))
     return {node.name: node.path for node in nodes} | dict(wiring.sinks)
+
+
+def _multiplying(settings: Settings, facts: Mapping[str, NodeFacts]) -> dict[str, str]:
+    """The nodes that can make several tokens of one, with what they are."""
+    expanding = {
+        node.name: node.plugin
+        for node in settings.transforms
+        if node.name in facts and facts[node.name].expands
+    }
+    return expanding | {node.name: "an aggregation" for node in settings.aggregations}
 
 
 def _check_cycles(
@@ -119,26 +159,52 @@ def _check_failure_sinks(wiring: Wiring, facts: Mapping[str, NodeFacts], finding
 def _graph(examined: _Examined) -> Graph:
     edges = examined.edges
     nodes = {node.name: node for node in _nodes(examined)}
-    inner, _ = topological([name for name, node in nodes.items() if node.kind is not NodeKind.SINK], edges)
+    places = _places(examined.settings, examined.wiring)
+    inner, _ = topological([name for name in places if name not in examined.wiring.sinks], edges)
     sinks, _ = topological(list(examined.wiring.sinks), edges)
     order = {name: index for index, name in enumerate([*inner, *sinks])}
     by_node = sorted(edges, key=lambda edge: order[edge.source])
-    return Graph(examined.settings.pipeline, {name: nodes[name] for name in order}, tuple(by_node))
+    stages = _stages([nodes[name] for name in inner], edges)
+    staged = {name: replace(nodes[name], stage=stages.get(name)) for name in order}
+    return Graph(examined.settings.pipeline, staged, tuple(by_node))
+
+
+def _stages(nodes: Sequence[Node], edges: Sequence[Edge]) -> dict[str, int]:
+    """The stage of each node: that of the node before it, but a new one for every aggregation."""
+    before = {edge.target: edge.source for edge in edges if edge.mode is not EdgeMode.DIVERT}
+    stages: dict[str, int] = {}
+    for node in nodes:
+        if node.kind is NodeKind.AGGREGATION:
+            stages[node.name] = max(stages.values()) + 1
+        else:
+            stages[node.name] = stages[before[node.name]] if node.name in before else 0
+    return stages
 
 
 def _nodes(examined: _Examined) -> Iterator[Node]:
-    settings, facts = examined.settings, examined.facts
-    entries: list[tuple[NodeKind, SourceSettings | TransformSettings | SinkSettings]] = [
+    settings, facts, rules = examined.settings, examined.facts, examined.rules
+    entries: list[tuple[NodeKind, PluginSettings]] = [
         (NodeKind.SOURCE, settings.source),
         *((NodeKind.TRANSFORM, transform) for transform in settings.transforms),
+        *((NodeKind.AGGREGATION, aggregation) for aggregation in settings.aggregations),
         *((NodeKind.SINK, settings.sinks[name]) for name in examined.wiring.sinks),
     ]
     for kind, entry in entries:
-        schema = facts[entry.name].schema
-        stage = None if kind is NodeKind.SINK else 0
-        yield Node(entry.name, kind, entry.path, entry.plugin, entry.options, schema, stage)
-    before = {edge.target: edge.source for edge in examined.edges if edge.mode is EdgeMode.MOVE}
-    for gate in settings.gates:
-        behind = publisher(gate.name, before, facts)
-        schema = OBSERVED if behind is None else facts[behind].schema
-        yield Node(gate.name, NodeKind.GATE, gate.path, schema=schema, gate=examined.rules[gate.name])
+        yield Node(
+            entry.name,
+            kind,
+            entry.path,
+            entry.plugin,
+            entry.options,
+            facts[entry.name].schema,
+            aggregation=rules.aggregations.get(entry.name),
+        )
+    inner: list[tuple[NodeKind, GateSettings | CoalesceSettings]] = [
+        *((NodeKind.GATE, gate) for gate in settings.gates),
+        *((NodeKind.COALESCE, coalesce) for coalesce in settings.coalesces),
+    ]
+    for kind, node in inner:
+        known = examined.published.get(node.name)
+        schema = OBSERVED if known is None else known.facts.schema
+        gate, coalesce = rules.gates.get(node.name), rules.coalesces.get(node.name)
+        yield Node(node.name, kind, node.path, schema=schema, gate=gate, coalesce=coalesce)

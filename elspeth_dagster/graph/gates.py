@@ -10,8 +10,6 @@ _BOOLEAN_LABELS = frozenset({"true", "false"})
 
 def check_gate(gate: GateSettings, findings: Findings) -> GateRule | None:
     """What a gate decides by, or `None` when its condition is none."""
-    if gate.fork_to:
-        findings.add((*gate.path, "fork_to"), "forking is not supported yet")
     try:
         condition = parse_expression(gate.condition)
     except ExpressionError as error:
@@ -21,7 +19,7 @@ def check_gate(gate: GateSettings, findings: Findings) -> GateRule | None:
         _check_boolean(condition, gate, findings)
     elif condition.possible_labels is not None:
         _check_constant(condition, gate, findings)
-    return GateRule(condition, gate.routes)
+    return GateRule(condition, gate.routes, gate.fork_to)
 
 
 def _check_boolean(condition: Expression, gate: GateSettings, findings: Findings) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 from elspeth_dagster.expressions import Expression
 from elspeth_dagster.rows.fields import OBSERVED, Schema
+from elspeth_dagster.rows.tokens import PathKind
 from elspeth_dagster.settings.locations import KeyPath
+from elspeth_dagster.settings.nodes import CoalescePolicy, MergeStrategy, OutputMode
 
 
 class NodeKind(Enum):
@@ -42,6 +44,7 @@ class NodeFacts:
         own_fields: Whether it publishes other fields than those its schema declares, so that the next node's
             types cannot be checked against it.
         takes_failures: Sinks: whether it writes any row, so that another sink's failures can go to it.
+        expands: Transforms: whether several tokens can come of one.
     """
 
     schema: Schema = OBSERVED
@@ -50,6 +53,7 @@ class NodeFacts:
     required_key: KeyPath = ("schema", "required_fields")
     own_fields: bool = False
     takes_failures: bool = False
+    expands: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,67 @@ class GateRule:
 
     Attributes:
         condition: The parsed condition.
-        routes: Label to destination, as in the settings.
+        routes: Label to destination, as in the settings; `fork` stands for all of `fork_to`.
+        fork_to: The branches; a child's ordinal is its branch's position here.
     """
 
     condition: Expression
     routes: Mapping[str, str]
+    fork_to: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AggregationRule:
+    """When an aggregation's batch is complete, and what becomes of it.
+
+    Attributes:
+        count: So many members complete it.
+        timeout_seconds: So long after its first member's arrival it is complete.
+        condition: It is complete once this is true of `batch_count` and `batch_age_seconds`.
+        output_mode: Whether outputs are new tokens, or the members again.
+        expected_output_count: How many outputs there must be.
+    """
+
+    count: int | None
+    timeout_seconds: float | None
+    condition: Expression | None
+    output_mode: OutputMode
+    expected_output_count: int | None
+
+
+PathElement = tuple[PathKind, int]
+"""What a token's id has behind that of the token it was made of: kind and ordinal."""
+
+
+@dataclass(frozen=True)
+class CoalesceRule:
+    """What a coalesce joins, and when.
+
+    Attributes:
+        branches: Its branches, in the order of the settings.
+        policy: Which of them it waits for.
+        merge: How it makes one row of theirs.
+        timeout_seconds: How long it waits, counted from the first arrival.
+        quorum_count: How many branches it needs, for the policy `quorum`.
+        select_branch: Whose row it takes, for the merge `select`.
+        anchor: The gate where its branches part. It joins by the token that entered there.
+        arrival_order: Its branches in the order of their tokens' ids.
+        ordinal: Its number among the coalesces with the same anchor: that of the merged token, which is a
+            child of the token that entered the anchor.
+        paths: For each branch, what the id of a token that arrives by it has behind that of the token that
+            entered the anchor.
+    """
+
+    branches: tuple[str, ...]
+    policy: CoalescePolicy
+    merge: MergeStrategy
+    timeout_seconds: float | None
+    quorum_count: int | None
+    select_branch: str | None
+    anchor: str
+    arrival_order: tuple[str, ...]
+    ordinal: int
+    paths: Mapping[str, tuple[PathElement, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,11 +133,13 @@ class Node:
         name: Unique in the pipeline; the source's is `source`.
         kind: What it is.
         key_path: Where it stands in the settings file.
-        plugin: Name of its plugin; `None` for a gate.
+        plugin: Name of its plugin; `None` for a gate and a coalesce.
         options: The plugin's options as they stand in the settings, `schema` included.
-        schema: Its schema block; a gate has that of the node before it.
+        schema: Its schema block; a gate has that of the node before it, a coalesce what its branches' make.
         stage: The stage that sweeps it; `None` for a sink.
         gate: For a gate, what it decides by.
+        coalesce: For a coalesce, what it joins.
+        aggregation: For an aggregation, how it forms batches.
     """
 
     name: str
@@ -88,6 +150,8 @@ class Node:
     schema: Schema = OBSERVED
     stage: int | None = 0
     gate: GateRule | None = None
+    coalesce: CoalesceRule | None = None
+    aggregation: AggregationRule | None = None
 
 
 @dataclass(frozen=True)
@@ -97,14 +161,16 @@ class Edge:
     Attributes:
         source: Name of the node that it leaves.
         target: Name of the node that it reaches.
-        label: `on_success`, a gate's route, or the key of a divert edge (`on_error`, …).
+        label: `on_success`, a gate's route or branch, or the key of a divert edge (`on_error`, …).
         mode: How tokens take it.
+        branch: For an edge into a coalesce, which of its branches arrives by it.
     """
 
     source: str
     target: str
     label: str
     mode: EdgeMode
+    branch: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,3 +221,15 @@ class Graph:
         """The stages that leave rows for a sink."""
         stages = {self.nodes[edge.source].stage for edge in self.in_edges(sink)}
         return tuple(sorted(stage for stage in stages if stage is not None))
+
+    def aggregation_of(self, stage: int) -> Node | None:
+        """The aggregation that begins a stage; `None` for the stage of the source."""
+        nodes = self.stage_nodes(stage)
+        return next((node for node in nodes if node.kind is NodeKind.AGGREGATION), None)
+
+    def parent_stage(self, stage: int) -> int | None:
+        """The stage that leaves rows for a stage's aggregation; `None` for the stage of the source."""
+        aggregation = self.aggregation_of(stage)
+        if aggregation is None:
+            return None
+        return self.nodes[self.in_edges(aggregation.name)[0].source].stage

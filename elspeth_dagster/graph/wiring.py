@@ -1,125 +1,11 @@
 """Connections, resolved to edges between nodes (settings reference, 1.5 and 1.6)."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterator, Mapping
 
+from elspeth_dagster.graph.ends import Inlet, Outlet, Wiring
 from elspeth_dagster.graph.findings import Findings
 from elspeth_dagster.graph.model import Edge, EdgeMode
-from elspeth_dagster.settings.locations import KeyPath
-from elspeth_dagster.settings.names import DISCARD, FORK, SOURCE_NODE
-from elspeth_dagster.settings.nodes import GateSettings, SinkSettings, SourceSettings, TransformSettings
-from elspeth_dagster.settings.settings import Settings
-
-_ON_SUCCESS = "on_success"
-
-
-@dataclass(frozen=True)
-class Outlet:
-    """Where a node sends what it is done with.
-
-    Attributes:
-        node: The node.
-        to: Name of a connection or sink.
-        label: The label of the edge.
-        key_path: Where the settings say so.
-    """
-
-    node: str
-    to: str
-    label: str
-    key_path: KeyPath
-
-
-@dataclass(frozen=True)
-class Inlet:
-    """The connection that a node takes its rows from."""
-
-    node: str
-    connection: str
-    key_path: KeyPath
-
-
-@dataclass(frozen=True)
-class Divert:
-    """Where a node sends what it sets aside; `to` is a sink or `discard`."""
-
-    node: str
-    to: str
-    label: str
-    key_path: KeyPath
-
-
-@dataclass(frozen=True)
-class Wiring:
-    """All ends of a pipeline's connections.
-
-    Attributes:
-        outlets: By node order of the settings.
-        inlets: The consumers.
-        diverts: The error, quarantine and write-failure ways.
-        sinks: Sink name to its key path, without the sink that an export keeps to itself.
-        export_sink: Name of that one, if there is one.
-        exempt: Connections of nodes that are not compiled, about which nothing can be said.
-    """
-
-    outlets: tuple[Outlet, ...]
-    inlets: tuple[Inlet, ...]
-    diverts: tuple[Divert, ...]
-    sinks: Mapping[str, KeyPath]
-    export_sink: str | None = None
-    exempt: frozenset[str] = field(default_factory=frozenset)
-
-
-def read_wiring(settings: Settings) -> Wiring:
-    """Collects the ends of all connections that the settings name."""
-    export_sink = settings.export.sink if settings.export.enabled else None
-    sinks = [sink for sink in settings.sinks.values() if sink.name != export_sink]
-    return Wiring(
-        tuple(_outlets(settings)),
-        tuple(Inlet(node.name, node.input, (*node.path, "input")) for node in _inner(settings)),
-        tuple(_diverts(settings, sinks)),
-        {sink.name: sink.path for sink in sinks},
-        export_sink,
-        frozenset(_exempt(settings)),
-    )
-
-
-def _inner(settings: Settings) -> tuple[TransformSettings | GateSettings, ...]:
-    return (*settings.transforms, *settings.gates)
-
-
-def _outlets(settings: Settings) -> Iterator[Outlet]:
-    nodes: list[SourceSettings | TransformSettings] = [settings.source, *settings.transforms]
-    for node in nodes:
-        yield Outlet(node.name, node.on_success, _ON_SUCCESS, (*node.path, _ON_SUCCESS))
-    for gate in settings.gates:
-        for label, to in gate.routes.items():
-            if to != FORK:
-                yield Outlet(gate.name, to, label, (*gate.path, "routes", label))
-
-
-def _diverts(settings: Settings, sinks: Iterable[SinkSettings]) -> Iterator[Divert]:
-    source = settings.source
-    if source.on_validation_failure is not None:
-        yield Divert(SOURCE_NODE, source.on_validation_failure, "on_validation_failure", source.failure_path)
-    for node in _inner(settings):
-        yield Divert(node.name, node.on_error, "on_error", (*node.path, "on_error"))
-    for sink in sinks:
-        if sink.on_write_failure is not None:
-            path = (*sink.path, "on_write_failure")
-            yield Divert(sink.name, sink.on_write_failure, "on_write_failure", path)
-
-
-def _exempt(settings: Settings) -> Iterator[str]:
-    for aggregation in settings.aggregations:
-        yield aggregation.input
-        yield aggregation.on_success or aggregation.name
-    for coalesce in settings.coalesces:
-        yield coalesce.name
-        yield from coalesce.branches
-        yield from coalesce.branches.values()
-    for gate in settings.gates:
-        yield from gate.fork_to
+from elspeth_dagster.settings.names import DISCARD
 
 
 def resolve_edges(wiring: Wiring, findings: Findings) -> tuple[Edge, ...]:
@@ -128,66 +14,117 @@ def resolve_edges(wiring: Wiring, findings: Findings) -> tuple[Edge, ...]:
     consumers = _consumers(wiring, producers, findings)
     edges = []
     for outlet in wiring.outlets:
-        target = outlet.to if outlet.to in wiring.sinks else consumers.get(outlet.to)
-        if target is not None:
-            edges.append(Edge(outlet.node, target, outlet.label, EdgeMode.MOVE))
-        elif outlet.to not in wiring.exempt:
+        if wiring.reaches_sink(outlet):
+            edges.append(Edge(outlet.node, outlet.to, outlet.label, outlet.mode))
+            continue
+        inlet = None if outlet.sinks_only else consumers.get(outlet.to)
+        if inlet is None:
             _dangling(outlet, wiring, findings)
+        elif _is_fed(inlet, outlet, producers):
+            edges.append(Edge(outlet.node, inlet.node, outlet.label, outlet.mode, inlet.branch))
     edges.extend(_divert_edges(wiring, findings))
     _check_labels(wiring, findings)
     return tuple(edges)
 
 
-def _producers(wiring: Wiring, findings: Findings) -> dict[str, str]:
-    producers: dict[str, str] = {}
+def _is_fed(inlet: Inlet, outlet: Outlet, producers: Mapping[str, Outlet]) -> bool:
+    """Whether an outlet is the one that a coalesce's branch has; of two producers the first counts there."""
+    return inlet.branch is None or producers[inlet.connection].node == outlet.node
+
+
+def _producers(wiring: Wiring, findings: Findings) -> dict[str, Outlet]:
+    producers: dict[str, Outlet] = {}
     for outlet in wiring.outlets:
-        if outlet.to in wiring.sinks or outlet.to == wiring.export_sink:
+        if wiring.reaches_sink(outlet) or outlet.to == wiring.export_sink or outlet.sinks_only:
             continue
-        first = producers.setdefault(outlet.to, outlet.node)
-        if first != outlet.node:
+        first = producers.setdefault(outlet.to, outlet)
+        if first.is_branch and outlet.is_branch:
+            continue
+        if first.node != outlet.node:
             findings.add(
                 outlet.key_path,
-                f"connection '{outlet.to}' already comes from '{first}'; a connection has one producer "
+                f"connection '{outlet.to}' already comes from '{first.node}'; a connection has one producer "
                 "(several nodes can share a sink, not a connection)",
+            )
+        elif first.mode is not outlet.mode:
+            findings.add(
+                outlet.key_path,
+                f"'{outlet.to}' is a route of '{outlet.node}' too; a branch has a connection of its own",
             )
     return producers
 
 
-def _consumers(wiring: Wiring, producers: Mapping[str, str], findings: Findings) -> dict[str, str]:
-    consumers: dict[str, str] = {}
+def _consumers(wiring: Wiring, producers: Mapping[str, Outlet], findings: Findings) -> dict[str, Inlet]:
+    consumers: dict[str, Inlet] = {}
     for inlet in wiring.inlets:
         name = inlet.connection
-        if name in wiring.sinks or name == wiring.export_sink:
+        is_sink = name in wiring.sinks or name == wiring.export_sink
+        if is_sink and not (inlet.is_direct and name in producers):
+            what = "a branch" if inlet.branch else "'input'"
             findings.unknown(
                 inlet.key_path,
-                f"'{name}' is a sink, and nothing comes out of a sink; 'input' takes a connection",
+                f"'{name}' is a sink, and nothing comes out of a sink; {what} takes a connection",
                 name,
                 producers,
             )
-            continue
-        if name in consumers:
+        elif name in consumers:
+            if inlet.is_direct and consumers[name].branch == name:
+                continue  # two coalesces with one branch: told where the branches are looked at
             findings.add(
                 inlet.key_path,
-                f"connection '{name}' already goes to '{consumers[name]}'; a connection has one consumer",
+                f"connection '{name}' already goes to '{consumers[name].node}'; "
+                "a connection has one consumer",
             )
-            continue
-        consumers[name] = inlet.node
-        if name not in producers and name not in wiring.exempt:
-            findings.unknown(inlet.key_path, f"no node produces the connection '{name}'", name, producers)
+        else:
+            consumers[name] = inlet
+            if name not in producers and not inlet.is_direct:
+                findings.unknown(inlet.key_path, f"no node produces the connection '{name}'", name, producers)
     return consumers
 
 
 def _dangling(outlet: Outlet, wiring: Wiring, findings: Findings) -> None:
     inputs = dict.fromkeys(
-        inlet.connection for inlet in wiring.inlets if inlet.connection not in wiring.sinks
+        inlet.connection
+        for inlet in wiring.inlets
+        if inlet.connection not in wiring.sinks and (outlet.is_branch or not inlet.is_direct)
     )
+    accepted = list(wiring.sinks if outlet.sinks_only else dict.fromkeys([*wiring.sinks, *inputs]))
+    if outlet.is_own_name:
+        findings.add(
+            outlet.key_path,
+            f"nothing takes the rows of '{outlet.node}': give it an on_success, or a node behind it "
+            f"'input: {outlet.node}'",
+        )
+        return
+    findings.unknown(outlet.key_path, _why_dangling(outlet, wiring, inputs), outlet.to, accepted)
+
+
+def _why_dangling(outlet: Outlet, wiring: Wiring, inputs: Container[str]) -> str:
     if outlet.to == wiring.export_sink:
-        what = f"'{outlet.to}' is the sink of the audit export and takes no rows of the pipeline"
-    elif outlet.to == DISCARD:
-        what = "'discard' is no destination here; rows are discarded only by on_error and the like"
-    else:
-        what = f"'{outlet.to}' is neither a sink nor the input of a node"
-    findings.unknown(outlet.key_path, what, outlet.to, dict.fromkeys([*wiring.sinks, *inputs]))
+        return f"'{outlet.to}' is the sink of the audit export and takes no rows of the pipeline"
+    if outlet.sinks_only:
+        found = "a connection" if outlet.to in inputs else "not a sink"
+        return (
+            f"'{outlet.to}' is {found}; a coalesce's on_success takes a sink (for a node behind it, leave "
+            f"on_success out and write 'input: {outlet.node}' there)"
+        )
+    if outlet.is_branch:
+        return _lost_branch(outlet, wiring)
+    if outlet.to == DISCARD:
+        return "'discard' is no destination here; rows are discarded only by on_error and the like"
+    return f"'{outlet.to}' is neither a sink nor the input of a node"
+
+
+def _lost_branch(outlet: Outlet, wiring: Wiring) -> str:
+    branch = outlet.to
+    for inlet in wiring.inlets:
+        if inlet.branch == branch:
+            return (
+                f"the branch '{branch}' leads nowhere: '{inlet.node}' takes it from the connection "
+                f"'{inlet.connection}', but no node has 'input: {branch}' (without a node between, "
+                f"'{inlet.node}' has '{branch}: {branch}')"
+            )
+    return f"the branch '{branch}' leads nowhere: it is no sink, no branch of a coalesce and no node's input"
 
 
 def _divert_edges(wiring: Wiring, findings: Findings) -> Iterator[Edge]:
@@ -206,11 +143,18 @@ def _divert_edges(wiring: Wiring, findings: Findings) -> Iterator[Edge]:
 
 
 def _check_labels(wiring: Wiring, findings: Findings) -> None:
-    diverted = {(divert.node, divert.label) for divert in wiring.diverts if divert.to != DISCARD}
+    borne = {
+        (divert.node, divert.label): f"the node's own key '{divert.label}'"
+        for divert in wiring.diverts
+        if divert.to != DISCARD
+    }
     for outlet in wiring.outlets:
-        if (outlet.node, outlet.label) in diverted:
-            findings.add(
-                outlet.key_path,
-                f"two edges of '{outlet.node}' would bear the label '{outlet.label}': "
-                f"this route and the node's own key '{outlet.label}'",
-            )
+        key = (outlet.node, outlet.label)
+        if key not in borne:
+            borne[key] = f"the route '{outlet.label}'"
+            continue
+        findings.add(
+            outlet.key_path,
+            f"two edges of '{outlet.node}' would bear the label '{outlet.label}': "
+            f"this {'branch' if outlet.is_branch else 'route'} and {borne[key]}",
+        )

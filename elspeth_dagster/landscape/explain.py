@@ -71,7 +71,8 @@ class _Telling:
     """Everything that is recorded of one token."""
 
     token: bytes
-    ended: RecordedRow
+    made: RecordedRow
+    ending: RecordedRow
     states: Sequence[RecordedRow]
     hashes: Mapping[int, str]
     failures: Mapping[str, tuple[str, Json]]
@@ -82,13 +83,13 @@ class _Telling:
     def story(self) -> TokenStory:
         states = [self._state(state) for state in self.states]
         states += [self._refused_state(refusal) for refusal in self.refusals]
-        routes = [self._route(state) for state in self.states if state["label"] is not None]
+        routes = [self._route(state) for state in self.states if _is_route(state)]
         routes += [_refused_route(r) for r in self.refusals if r["outcome"] == Outcome.QUARANTINED.value]
-        parents = tuple(token_text(parent) for parent in self.ended.get("parents") or ())
+        parents = tuple(token_text(parent) for parent in self.made.get("parents") or ())
         return TokenStory(
             token_id=token_text(self.token),
             parents=parents,
-            branch=self.ended.get("branch"),
+            branch=self.made.get("branch"),
             states=tuple(states),
             routes=tuple(routes),
             calls=(),
@@ -135,7 +136,7 @@ class _Telling:
         return self.failures[state["node"]][1]
 
     def _ending(self, routes: Sequence[Route]) -> Ending:
-        outcome, sink = self.ended.get("outcome"), self.ended.get("destination")
+        outcome, sink = self.ending.get("outcome"), self.ending.get("to")
         reason = routes[-1].reason if routes else None
         if self.refusals:
             last = self.refusals[-1]
@@ -143,16 +144,24 @@ class _Telling:
         return Ending(None if self.pending else outcome, sink, reason)
 
 
+def _is_route(state: RecordedRow) -> bool:
+    """Whether a token took an edge there, or was set aside with none."""
+    return state["to"] is not None or (state["label"] is not None and state["status"] != "completed")
+
+
 def _tellings(record: RowRecord, swept: Swept, conditions: Mapping[str, str]) -> Iterator[_Telling]:
     """The row's tokens, parents first."""
-    ended = {token["token"]: token for token in swept.tokens}
+    made = {token["token"]: token for token in swept.tokens}
     states = _by_token(swept.states)
     versions, errors = _by_token(swept.versions), _by_token(swept.errors)
-    for token in sorted(ended.keys() | states.keys()):
-        refusals, pending = _at_sinks(record, token, ended.get(token, {}).get("destination"))
+    for token in sorted(made.keys() | states.keys()):
+        ending = next((state for state in reversed(states[token]) if state["outcome"] is not None), None)
+        destination = ending["to"] if ending else None
+        refusals, pending = _at_sinks(record, token, destination)
         yield _Telling(
             token=token,
-            ended=ended.get(token, {}),
+            made=made.get(token, {}),
+            ending=ending or {},
             states=states[token],
             hashes={version["version"]: version["hash"].hex() for version in versions[token]},
             failures={e["node"]: (e["kind"], load_exact(e["reason"])) for e in errors[token]},

@@ -28,7 +28,7 @@ from elspeth_dagster.rows.tokens import root_token
 RecordedRow = dict[str, Any]
 
 _SWEPT_TABLES: Mapping[str, Sequence[str] | None] = {
-    "tokens": ("token", "parents", "branch", "destination", "outcome"),
+    "tokens": ("token", "parents", "branch", "batch"),
     "versions": None,
     "states": None,
     "errors": ("token", "node", "kind", "reason"),

@@ -25,9 +25,7 @@ SEGMENT_COLUMNS: Mapping[str, Mapping[str, pa.DataType]] = {
         "parents": pa.list_(pa.binary()),
         "created_by": _TEXT,
         "branch": _TEXT,
-        "destination": _TEXT,
-        "outcome": _TEXT,
-        "ended_at": _TEXT,
+        "batch": pa.int64(),
     },
     "versions": {"token": pa.binary(), "version": pa.int16(), "hash": pa.binary(32)},
     "states": {
@@ -42,6 +40,16 @@ SEGMENT_COLUMNS: Mapping[str, Mapping[str, pa.DataType]] = {
         "mode": _TEXT,
         "reads": _TEXT,
         "outcome": _TEXT,
+        "batch": pa.int64(),
+    },
+    "batches": {
+        "batch": pa.int64(),
+        "aggregation": _TEXT,
+        "first": pa.int64(),
+        "members": pa.int64(),
+        "trigger": _TEXT,
+        "fired_us": pa.int64(),
+        "by_member": pa.bool_(),
     },
     "errors": {
         "token": pa.binary(),
@@ -82,7 +90,7 @@ VIEWS: Mapping[str, tuple[tuple[str, ...], str]] = {
         """
         SELECT run_id, to_hex(token) AS token, "row",
                list_transform(parents, lambda parent: to_hex(parent)) AS parents,
-               created_by, branch, destination, outcome, ended_at
+               created_by, branch, batch
         FROM "segment tokens"
         """,
     ),
@@ -100,7 +108,7 @@ VIEWS: Mapping[str, tuple[tuple[str, ...], str]] = {
         SELECT s.run_id, to_hex(s.token) AS token, row_of(s.token) AS "row", s.node,
                s."try", s.status, s.input_version, s.output_version,
                to_hex(i.hash) AS input_hash, to_hex(o.hash) AS output_hash,
-               s.label, s."to", s.mode, s.reads, s.outcome
+               s.label, s."to", s.mode, s.reads, s.outcome, s.batch
         FROM "segment states" s
         LEFT JOIN "segment versions" i
           ON i.run_id = s.run_id AND i.token = s.token AND i.version = s.input_version
@@ -114,6 +122,7 @@ VIEWS: Mapping[str, tuple[tuple[str, ...], str]] = {
         SELECT run_id, to_hex(token) AS token, "row", node, kind, reason FROM "segment errors"
         """,
     ),
+    "batches": (("batches",), 'SELECT * FROM "segment batches"'),
     "refusals": (
         ("refusals",),
         """
@@ -123,18 +132,18 @@ VIEWS: Mapping[str, tuple[tuple[str, ...], str]] = {
         """,
     ),
     "outcomes": (
-        ("tokens", "refusals", "artifacts"),
+        ("states", "refusals", "artifacts"),
         # A sink that a refused row goes to may refuse it as well, so the last refusal is the one that counts.
         # What is bound for a sink has its outcome once that sink is published.
         """
         SELECT t.run_id, to_hex(t.token) AS token, t."row",
                CASE WHEN t.sink IS NULL OR a.sink IS NOT NULL THEN t.outcome END AS outcome, t.sink, t.node
         FROM (
-            SELECT t.run_id, t.token, t."row",
+            SELECT t.run_id, t.token, row_of(t.token) AS "row",
                    CASE WHEN r.token IS NULL THEN t.outcome ELSE r.outcome END AS outcome,
-                   CASE WHEN r.token IS NULL THEN t.destination ELSE r."to" END AS sink,
-                   CASE WHEN r.token IS NULL THEN t.ended_at ELSE r.node END AS node
-            FROM "segment tokens" t
+                   CASE WHEN r.token IS NULL THEN t."to" ELSE r."to" END AS sink,
+                   CASE WHEN r.token IS NULL THEN coalesce(t."to", t.node) ELSE r.node END AS node
+            FROM (FROM "segment states" WHERE outcome IS NOT NULL) t
             LEFT JOIN (
                 SELECT * FROM "segment refusals" f
                 WHERE NOT EXISTS (

@@ -100,8 +100,12 @@ def _graph(ops: PipelineOps, *, with_upstream: bool) -> dg.GraphDefinition:
         compiled = ops.compile_graph()(after=opened)
         loaded = ops.load_source()(after=compiled)
         shards = ops.compiled.settings.dagster.shards
-        processed = [ops.process(0, shard, shards)(after=loaded) for shard in range(shards)]
-        checked = ops.check_run()(after=processed)
+        processed: dict[int, list[Any]] = {}
+        for stage in graph.stages:
+            parent = graph.parent_stage(stage)
+            before = loaded if parent is None else ops.plan(stage)(after=processed[parent])
+            processed[stage] = [ops.process(stage, shard, shards)(after=before) for shard in range(shards)]
+        checked = ops.check_run()(after=[done for stage in processed.values() for done in stage])
         published: dict[str, Any] = {}
         for sink in graph.sinks:
             feeding = [published[edge.source] for edge in graph.in_edges(sink) if edge.source in published]

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from elspeth_dagster.accounting import Counts, Tally, counts_of_sink
-from elspeth_dagster.engine.process import source_marker
+from elspeth_dagster.engine.completeness import source_marker
 from elspeth_dagster.engine.work import Work, create_source
 from elspeth_dagster.graph import Graph
 from elspeth_dagster.landscape import reads

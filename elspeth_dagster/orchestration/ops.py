@@ -10,6 +10,7 @@ import dagster as dg
 from elspeth_dagster.engine.compiling import record_graph
 from elspeth_dagster.engine.finish import check_run, require_checked, seal_run
 from elspeth_dagster.engine.load import load_source
+from elspeth_dagster.engine.plan import plan_stage
 from elspeth_dagster.engine.process import process_shard
 from elspeth_dagster.engine.sinking import publish_sink_of
 from elspeth_dagster.engine.work import Launch
@@ -102,6 +103,20 @@ class PipelineOps:
 
         outs = {SOURCE_OUTPUT: dg.Out(dg.Nothing, io_manager_key=IO_MANAGER_KEY)}
         return self._op(load, "load_source", outs=outs)
+
+    def plan(self, stage: int) -> Any:
+        """The op that forms the batches that a stage begins with."""
+        compiled = self.compiled
+        aggregation = compiled.graph.aggregation_of(stage)
+        assert aggregation is not None
+
+        def plan(context: dg.OpExecutionContext, landscape: LandscapeResource) -> None:
+            """Forms an aggregation's batches from its tokens in their order."""
+            with phase_work(context, compiled, landscape, Phase.PROCESS) as work:
+                marker = plan_stage(work, stage)
+                context.log.info(f"{marker['members']:,} tokens in {marker['batches']:,} batches")
+
+        return self._op(plan, f"plan_{safe_name(aggregation.name)}", outs=_done())
 
     def process(self, stage: int, shard: int, shards: int) -> Any:
         """The op that sweeps one shard's chunks of a stage."""

@@ -4,6 +4,9 @@ What a plugin of your own needs is here; the rest of the package may change.
 """
 
 from elspeth_dagster.plugins.base import (
+    Expanded,
+    ExpandingRowTransform,
+    ExpandingTransform,
     FrameResult,
     FrameTransform,
     NoOptions,
@@ -24,10 +27,29 @@ from elspeth_dagster.plugins.base import (
     Transformed,
     TransientError,
 )
+from elspeth_dagster.plugins.batch import (
+    BatchError,
+    BatchFold,
+    BatchOutput,
+    BatchPlugin,
+    BatchResult,
+    BatchTransform,
+    ManyBatches,
+)
 
 __all__ = [
+    "BatchError",
+    "BatchFold",
+    "BatchOutput",
+    "BatchPlugin",
+    "BatchResult",
+    "BatchTransform",
+    "Expanded",
+    "ExpandingRowTransform",
+    "ExpandingTransform",
     "FrameResult",
     "FrameTransform",
+    "ManyBatches",
     "NoOptions",
     "Notice",
     "Options",

@@ -1,12 +1,20 @@
 """Rows handed to a user's transform and taken back: one by one, or as a pandas frame."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from elspeth_dagster.plugins.base import FrameResult, PluginError, Reason, RowError, Transformed
+from elspeth_dagster.plugins.base import (
+    NOTHING_TO_EXPAND,
+    Expanded,
+    FrameResult,
+    PluginError,
+    Reason,
+    RowError,
+    Transformed,
+)
 from elspeth_dagster.plugins.frames import FrameError, from_frame, in_order, rejections, to_frame
 from elspeth_dagster.plugins.transforms.common import keep_mask, kept
 from elspeth_dagster.rows.errors import InvalidValueError
@@ -44,6 +52,57 @@ def apply_row_by_row(process: Callable[[dict[str, Any]], Any], rows: Rows) -> Tr
     names = {name for row in done for name in row}
     originals = {name: header for name, header in rows.originals.items() if name in names}
     return Transformed(Rows.from_dicts(tokens, done, originals), errors)
+
+
+_PIECE_ROWS = 50_000
+
+
+def expand_row_by_row(process: Callable[[dict[str, Any]], Any], rows: Rows) -> Iterator[Expanded]:
+    """Calls `process` with each row as a mapping of its own, which it may change.
+
+    Raises:
+        PluginError: `process` raised, or returned something else than a list of mappings or a `RowError`.
+    """
+    done: list[Mapping[str, Any]] = []
+    parents: list[int] = []
+    errors: dict[int, Reason] = {}
+    for position, row in enumerate(rows.to_dicts()):
+        token = rows.tokens[position].as_py()
+        try:
+            result = process(row)
+        except Exception as error:
+            raise PluginError(error, token=token) from error
+        if isinstance(result, RowError):
+            errors[position] = row_error_reason(result, token)
+            continue
+        children = _children(result, token)
+        invalid = next((reason for reason in map(invalid_field, children) if reason is not None), None)
+        if not children or invalid is not None:
+            errors[position] = invalid or dict(NOTHING_TO_EXPAND)
+            continue
+        done.extend(children)
+        parents.extend([position] * len(children))
+        if len(done) >= _PIECE_ROWS:
+            yield _expanded(rows, done, parents, errors)
+            done, parents, errors = [], [], {}
+    yield _expanded(rows, done, parents, errors)
+
+
+def _children(result: Any, token: bytes | None) -> list[Mapping[str, Any]]:
+    if not isinstance(result, list | tuple) or not all(isinstance(item, Mapping) for item in result):
+        found = type(result).__name__
+        wrong = TypeError(f"process returned {found}; it returns a list of dicts or a RowError")
+        raise PluginError(wrong, token=token)
+    return list(result)
+
+
+def _expanded(
+    rows: Rows, done: Sequence[Mapping[str, Any]], parents: list[int], errors: Mapping[int, Reason]
+) -> Expanded:
+    places = pa.array(parents, pa.int64())
+    names = {name for row in done for name in row}
+    originals = {name: header for name, header in rows.originals.items() if name in names}
+    return Expanded(Rows.from_dicts(rows.tokens.take(places), done, originals), errors, parents=places)
 
 
 def row_error_reason(error: RowError, token: bytes | None) -> Reason:

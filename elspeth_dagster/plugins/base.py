@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from elspeth_dagster.errors import ElspethError
@@ -191,10 +192,12 @@ class Transform(Plugin):
             and its rows are not hashed again.
         keeps_fields: Whether rows come out with just the fields that they came in with, so that the schema of
             the next node can be checked against this node's.
+        expands: Whether several rows can come of one; it is an `ExpandingTransform`.
     """
 
     changes_rows: ClassVar[bool] = True
     keeps_fields: ClassVar[bool] = False
+    expands: ClassVar[bool] = False
 
     @abstractmethod
     def apply(self, rows: Rows) -> Transformed:
@@ -254,6 +257,62 @@ class FrameTransform(Transform):
         from elspeth_dagster.plugins.adapters import apply_frame  # noqa: PLC0415 - it imports this module
 
         return apply_frame(self.process, rows, self.schema)
+
+
+@dataclass(frozen=True)
+class Expanded(Transformed):
+    """What an expanding transform made of some rows.
+
+    Attributes:
+        rows: The rows that came out, those of each input row together, in the order of the input. Their
+            tokens mean nothing.
+        parents: Per row that came out, the position in the input of the row that it came of (int64).
+        first_ordinal: How many rows of the first of these parents came out before, in an earlier piece.
+    """
+
+    parents: pa.Array = field(kw_only=True)
+    first_ordinal: int = field(default=0, kw_only=True)
+
+
+NOTHING_TO_EXPAND: Reason = {"reason": "nothing_to_expand"}
+"""The reason of a row of which an expanding transform makes none."""
+
+
+class ExpandingTransform(Transform):
+    """Makes any number of rows of each, but never none: that is an error of the row."""
+
+    expands: ClassVar[bool] = True
+
+    @abstractmethod
+    def expand(self, rows: Rows) -> Iterator[Expanded]:
+        """Expands some rows; each one on its own, in pieces that need not be held in memory together.
+
+        An input row is in `errors` of one piece, or has rows in one or several pieces that follow each other.
+        """
+
+    def apply(self, rows: Rows) -> Expanded:
+        """Expands some rows, all in one piece."""
+        pieces = list(self.expand(rows))
+        errors = {position: reason for piece in pieces for position, reason in piece.errors.items()}
+        parents = pa.concat_arrays([piece.parents for piece in pieces])
+        return Expanded(Rows.concat([piece.rows for piece in pieces]), errors, parents=parents)
+
+
+class ExpandingRowTransform(ExpandingTransform):
+    """One row at a time: a `dict` in, a list of them or a `RowError` out."""
+
+    @abstractmethod
+    def process(self, row: dict[str, Any]) -> list[dict[str, Any]] | RowError:
+        """Gives the rows that come of this one.
+
+        An exception stops the run; a `RowError`, or an empty list, sets the row aside.
+        """
+
+    def expand(self, rows: Rows) -> Iterator[Expanded]:
+        """Calls `process` for each row."""
+        from elspeth_dagster.plugins.adapters import expand_row_by_row  # noqa: PLC0415 - it imports this module
+
+        return expand_row_by_row(self.process, rows)
 
 
 class PluginError(ElspethError):

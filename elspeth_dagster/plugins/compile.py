@@ -9,18 +9,25 @@ from pathlib import Path
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.graph import Graph, NodeFacts, compile_graph, graph_problems
 from elspeth_dagster.plugins.base import Plugin
-from elspeth_dagster.plugins.errors import OptionsError
+from elspeth_dagster.plugins.batch import BatchPlugin
+from elspeth_dagster.plugins.errors import MisplacedPluginError, OptionsError, UnknownPluginError
 from elspeth_dagster.plugins.facts import node_facts
 from elspeth_dagster.plugins.kinds import PluginKind
 from elspeth_dagster.plugins.options import Configured
 from elspeth_dagster.plugins.registry import PluginSet
 from elspeth_dagster.plugins.sinks.file import FileSink
-from elspeth_dagster.settings.errors import Problem, SettingsError
+from elspeth_dagster.settings.errors import Problem, SettingsError, did_you_mean
 from elspeth_dagster.settings.load import load_settings
-from elspeth_dagster.settings.nodes import SinkSettings, SourceSettings, TransformSettings
+from elspeth_dagster.settings.nodes import (
+    AggregationSettings,
+    OutputMode,
+    SinkSettings,
+    SourceSettings,
+    TransformSettings,
+)
 from elspeth_dagster.settings.settings import Settings
 
-PluginNode = SourceSettings | TransformSettings | SinkSettings
+PluginNode = SourceSettings | TransformSettings | AggregationSettings | SinkSettings
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ def compile_settings(settings: Settings, plugins: PluginSet) -> Compiled:
     files: dict[str, str] = {}
     for kind, node in _plugin_nodes(settings):
         try:
-            configured[node.name] = plugins.configure(kind, node.plugin, node.options)
+            configured[node.name] = _configure(plugins, kind, node)
             plugin = configured[node.name].create()
         except OptionsError as error:
             found = ((("options", *problem.path), problem.message) for problem in error.problems)
@@ -82,6 +89,7 @@ def compile_settings(settings: Settings, plugins: PluginSet) -> Compiled:
             problems.append(settings.problem((*node.path, "plugin"), str(error)))
             continue
         facts[node.name] = node_facts(plugin)
+        problems.extend(_mode_problems(settings, node, plugin))
         if isinstance(plugin, FileSink):
             other = files.setdefault(os.path.normpath(plugin.path), node.name)
             if other != node.name:
@@ -93,9 +101,36 @@ def compile_settings(settings: Settings, plugins: PluginSet) -> Compiled:
     return Compiled(settings, plugins, compile_graph(settings, facts), configured)
 
 
+def _configure(plugins: PluginSet, kind: PluginKind, node: PluginNode) -> Configured:
+    """The node's plugin with its options; a transform that takes what the node has: rows, or batches."""
+    if kind is not PluginKind.TRANSFORM:
+        return plugins.configure(kind, node.plugin, node.options)
+    wants_batches = isinstance(node, AggregationSettings)
+    try:
+        takes_batches = issubclass(plugins.resolve(kind, node.plugin).plugin, BatchPlugin)
+    except UnknownPluginError:
+        what = "batch transform" if wants_batches else "transform"
+        known = plugins.transform_names(batch=wants_batches)
+        raise UnknownPluginError(what, node.plugin, known, did_you_mean(node.plugin, known)) from None
+    if takes_batches is not wants_batches:
+        known = plugins.transform_names(batch=wants_batches)
+        raise MisplacedPluginError(node.plugin, takes_batches=takes_batches, known=known)
+    return plugins.configure(kind, node.plugin, node.options)
+
+
+def _mode_problems(settings: Settings, node: PluginNode, plugin: Plugin) -> Iterator[Problem]:
+    if not (isinstance(node, AggregationSettings) and isinstance(plugin, BatchPlugin)):
+        return
+    if node.output_mode is OutputMode.PASSTHROUGH and not plugin.takes_passthrough:
+        message = f"'{node.plugin}' makes rows of its own; accepted: {OutputMode.TRANSFORM.value}"
+        yield settings.problem((*node.path, "output_mode"), message)
+
+
 def _plugin_nodes(settings: Settings) -> Iterator[tuple[PluginKind, PluginNode]]:
     yield PluginKind.SOURCE, settings.source
     for transform in settings.transforms:
         yield PluginKind.TRANSFORM, transform
+    for aggregation in settings.aggregations:
+        yield PluginKind.TRANSFORM, aggregation
     for sink in settings.sinks.values():
         yield PluginKind.SINK, sink

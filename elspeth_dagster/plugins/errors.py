@@ -42,6 +42,21 @@ class UnknownPluginError(ElspethError):
         super().__init__(f"there is no {kind} plugin '{name}'; installed: {listed}{hint}")
 
 
+class MisplacedPluginError(ElspethError):
+    """A transform of batches stands where one of rows has to, or the other way round."""
+
+    def __init__(self, name: str, *, takes_batches: bool, known: Iterable[str]) -> None:
+        listed = ", ".join(known) or "none"
+        if takes_batches:
+            message = (
+                f"'{name}' takes batches of rows; it goes into 'aggregations', with a trigger; "
+                f"transforms of rows: {listed}"
+            )
+        else:
+            message = f"'{name}' takes rows one by one; an aggregation takes a transform of batches: {listed}"
+        super().__init__(message)
+
+
 class AmbiguousPluginError(ElspethError):
     """Several plugins claim one name."""
 

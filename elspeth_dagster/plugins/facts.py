@@ -2,12 +2,13 @@
 
 from elspeth_dagster.graph import NodeFacts
 from elspeth_dagster.plugins.base import Plugin, Transform, promised
+from elspeth_dagster.plugins.batch import BatchPlugin
 from elspeth_dagster.plugins.sinks.file import FileSink
 
 
 def node_facts(plugin: Plugin) -> NodeFacts:
     """What a configured plugin says about the rows that its node takes and gives."""
-    if isinstance(plugin, Transform):
+    if isinstance(plugin, Transform | BatchPlugin):
         return _transform_facts(plugin)
     return NodeFacts(
         schema=plugin.schema,
@@ -17,12 +18,13 @@ def node_facts(plugin: Plugin) -> NodeFacts:
     )
 
 
-def _transform_facts(plugin: Transform) -> NodeFacts:
+def _transform_facts(plugin: Transform | BatchPlugin) -> NodeFacts:
     asked = tuple(getattr(plugin.options, "required_input_fields", ()))
     return NodeFacts(
         schema=plugin.schema,
         guaranteed=plugin.guarantees(),
         required=asked or plugin.schema.required_fields,
         required_key=("required_input_fields",) if asked else ("schema", "required_fields"),
-        own_fields=not plugin.keeps_fields,
+        own_fields=isinstance(plugin, BatchPlugin) or not plugin.keeps_fields,
+        expands=isinstance(plugin, Transform) and plugin.expands,
     )

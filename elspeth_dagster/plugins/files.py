@@ -11,13 +11,14 @@ from pathlib import Path
 from types import ModuleType
 
 from elspeth_dagster.plugins.base import Plugin, Sink, Source, Transform
+from elspeth_dagster.plugins.batch import BatchPlugin
 from elspeth_dagster.plugins.errors import BrokenPluginError
 
 FOLDER = "plugins"
 SOURCE_HASH = "__elspeth_source_sha256__"
 """The global of a plugin file's module that holds the hash of the content that was executed."""
 
-_BASES = (Source, Transform, Sink)
+_BASES = (Source, Transform, BatchPlugin, Sink)
 _loading = threading.Lock()
 
 

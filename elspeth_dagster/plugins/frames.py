@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.plugins.base import FrameResult, Reason
+from elspeth_dagster.plugins.batch import BatchResult
 from elspeth_dagster.plugins.cases import combine
 from elspeth_dagster.rows.errors import InvalidValueError
 from elspeth_dagster.rows.fields import FieldType, Schema
@@ -114,8 +115,25 @@ def from_frame(frame: "pd.DataFrame", rows: Rows, known: Sequence[str]) -> Taken
     return Taken(Rows(rows.tokens, shapes, pa.array(codes, pa.int32()), columns, originals), errors)
 
 
-def _same(one: Column, other: Column) -> bool:
-    return one.is_json is other.is_json and bool(one.values.equals(other.values))
+def new_rows(frame: "pd.DataFrame", originals: Mapping[str, str]) -> Taken:
+    """The rows of a frame that are none of those that came in; each has every column.
+
+    Args:
+        frame: The frame; its index means nothing.
+        originals: Field name to original header, for columns that have that name still.
+
+    Raises:
+        FrameError: Not a frame, or names of columns that are not text, or that come twice.
+    """
+    import pandas as pd  # noqa: PLC0415 - heavy, and only frame transforms need it
+
+    if not isinstance(frame, pd.DataFrame):
+        raise FrameError(f"'frame' is a {type(frame).__name__}; it must be a DataFrame")
+    errors: dict[int, Reason] = {}
+    columns = {name: _column(frame[name], name, errors) for name in _names(frame)}
+    tokens = pa.repeat(pa.scalar(b"", pa.binary()), len(frame))
+    kept = {name: header for name, header in originals.items() if name in columns}
+    return Taken(Rows.uniform(tokens, columns, kept), errors)
 
 
 def _names(frame: "pd.DataFrame") -> list[str]:
@@ -214,7 +232,7 @@ def _values(series: "pd.Series[Any]", name: str, errors: dict[int, Reason]) -> l
     return values
 
 
-def rejections(result: FrameResult, count: int) -> dict[int, Reason]:
+def rejections(result: FrameResult | BatchResult, count: int) -> dict[int, Reason]:
     """Position to reason of the rows that a transform rejects.
 
     Raises:

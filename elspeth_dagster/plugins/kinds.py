@@ -5,6 +5,7 @@ from enum import Enum
 from typing import Protocol
 
 from elspeth_dagster.plugins.base import Plugin, Sink, Source, Transform
+from elspeth_dagster.plugins.batch import BatchPlugin
 
 
 class PluginKind(Enum):
@@ -15,8 +16,8 @@ class PluginKind(Enum):
     SINK = "sink"
 
     @property
-    def base(self) -> type[Plugin]:
-        """The class that plugins of this kind extend."""
+    def bases(self) -> tuple[type[Plugin], ...]:
+        """The classes of which plugins of this kind extend one."""
         return _BASES[self]
 
     @property
@@ -25,16 +26,16 @@ class PluginKind(Enum):
         return f"elspeth_dagster.{self.value}s"
 
 
-_BASES: Mapping[PluginKind, type[Plugin]] = {
-    PluginKind.SOURCE: Source,
-    PluginKind.TRANSFORM: Transform,
-    PluginKind.SINK: Sink,
+_BASES: Mapping[PluginKind, tuple[type[Plugin], ...]] = {
+    PluginKind.SOURCE: (Source,),
+    PluginKind.TRANSFORM: (Transform, BatchPlugin),
+    PluginKind.SINK: (Sink,),
 }
 
 
 def kind_of(plugin: type[Plugin]) -> PluginKind:
     """What a plugin's class is."""
-    return next(kind for kind, base in _BASES.items() if issubclass(plugin, base))
+    return next(kind for kind, bases in _BASES.items() if issubclass(plugin, bases))
 
 
 class Candidate(Protocol):

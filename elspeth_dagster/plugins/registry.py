@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from elspeth_dagster.plugins.base import Plugin
+from elspeth_dagster.plugins.batch import BatchPlugin
 from elspeth_dagster.plugins.describe import describe
 from elspeth_dagster.plugins.errors import AmbiguousPluginError, BrokenPluginError, UnknownPluginError
 from elspeth_dagster.plugins.files import FOLDER, PluginFile, plugin_files
@@ -28,6 +29,9 @@ _BUILT_IN: Mapping[PluginKind, Mapping[str, str]] = {
         "field_mapper": f"{_PACKAGE}.transforms.field_mapper:FieldMapper",
         "truncate": f"{_PACKAGE}.transforms.truncate:Truncate",
         "keyword_filter": f"{_PACKAGE}.transforms.keyword_filter:KeywordFilter",
+        "json_explode": f"{_PACKAGE}.transforms.json_explode:JsonExplode",
+        "batch_stats": f"{_PACKAGE}.aggregations.batch_stats:BatchStats",
+        "batch_replicate": f"{_PACKAGE}.aggregations.batch_replicate:BatchReplicate",
     },
     PluginKind.SINK: {
         "csv": f"{_PACKAGE}.sinks.csv:CsvSink",
@@ -93,6 +97,16 @@ class PluginSet:
         files = [file.name for file in self.files if _kind_of_file(file) is kind]
         return tuple(sorted({*_BUILT_IN[kind], *(entry.name for entry in _entries(kind)), *files}))
 
+    def transform_names(self, *, batch: bool) -> tuple[str, ...]:
+        """The names of the transforms that take batches, or of those that take rows."""
+        return tuple(name for name in self.names(PluginKind.TRANSFORM) if self._takes_batches(name) is batch)
+
+    def _takes_batches(self, name: str) -> bool | None:
+        try:
+            return issubclass(self.resolve(PluginKind.TRANSFORM, name).plugin, BatchPlugin)
+        except (AmbiguousPluginError, BrokenPluginError):
+            return None
+
     def resolve(self, kind: PluginKind, name: str) -> Found:
         """The plugin of a kind and name.
 
@@ -107,7 +121,7 @@ class PluginSet:
         for file in self.files:
             if file.name == name:
                 plugin = file.load()
-                (loaded if issubclass(plugin, kind.base) else misfits).append((file, plugin))
+                (loaded if issubclass(plugin, kind.bases) else misfits).append((file, plugin))
         if len(loaded) > 1:
             raise AmbiguousPluginError(kind.value, name, [candidate.origin for candidate, _ in loaded])
         if not loaded and misfits:
@@ -118,7 +132,7 @@ class PluginSet:
             known = self.names(kind)
             raise UnknownPluginError(kind.value, name, known, did_you_mean(name, known))
         candidate, plugin = loaded[0]
-        if not issubclass(plugin, kind.base):
+        if not issubclass(plugin, kind.bases):
             raise BrokenPluginError(name, candidate.origin, f"{plugin.__name__} is no {kind.value}")
         return Found(name, kind, candidate.origin, plugin)
 

@@ -1,7 +1,7 @@
 """Rows in memory: columns plus a shape per row, so that absent is not null and key order is kept."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 from typing import Any, Self
@@ -10,7 +10,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from elspeth_dagster.rows.arrays import filled
 from elspeth_dagster.rows.canonical import canonical_cells, hash_rows
+from elspeth_dagster.rows.domain import MARKER
+from elspeth_dagster.rows.texts import json_cells, json_objects
 from elspeth_dagster.rows.values import build_column, decode_value
 
 Shape = tuple[str, ...]
@@ -56,6 +59,26 @@ class Column:
     def canonical(self) -> pa.Array:
         """Canonical JSON text per row (`null` for nulls)."""
         return canonical_cells(self.values, self.is_json)
+
+    def exact_texts(self) -> pa.Array:
+        """Exact, order-preserving JSON text of each value (`rows/values.py`), `null` for nulls."""
+        if self.is_json:
+            return filled(self.values, "null")
+        kind = self.values.type
+        plain = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+        if plain or pa.types.is_string(kind) or pa.types.is_null(kind):
+            return json_cells(self.values, is_json=False)
+        return self.canonical
+
+    def where(self, mask: pa.Array | None, other: "Column") -> "Column":
+        """This column's value where `mask` is true (`None`: everywhere), the other's elsewhere."""
+        if mask is None:
+            return self
+        if self.logical is other.logical and self.values.type == other.values.type:
+            return Column(pc.if_else(mask, self.values, other.values), self.logical)
+        own, others = self.to_python(), other.to_python()
+        chosen = zip(mask.to_pylist(), own, others, strict=True)
+        return Column.of([value if mine else another for mine, value, another in chosen])
 
     def to_python(self) -> list[Any]:
         """The values as Python objects, `None` for null or absent."""
@@ -189,6 +212,23 @@ class Rows:
         if "hashes" in self.__dict__:
             rows.__dict__["hashes"] = on_array(self.hashes)
         return rows
+
+    def with_tokens(self, tokens: pa.Array) -> "Rows":
+        """The same rows under other tokens."""
+        rows = replace(self, tokens=tokens)
+        if "hashes" in self.__dict__:
+            rows.__dict__["hashes"] = self.hashes
+        return rows
+
+    def objects(self) -> pa.Array:
+        """Each row as one exact JSON object, keys in the row's own order (string)."""
+        cells = {name: column.exact_texts() for name, column in self.columns.items()}
+        texts = json_objects(cells, self.shapes, self.shape)
+        marked = pa.array([MARKER in keys for keys in self.shapes], pa.bool_()).take(self.shape)
+        if not pc.any(marked).as_py():
+            return texts
+        wrapped = pc.binary_join_element_wise(f'{{"{MARKER}": ["object", ', texts, "]}", "")
+        return pc.if_else(marked, wrapped, texts)
 
     def groups(self) -> Iterator[tuple[Shape, pa.Array | None]]:
         """Each shape that has rows, with those rows' positions (int64), or `None` when it has them all."""

@@ -161,30 +161,6 @@ def test_w7_fork_to_without_route(problems):
     assert "no route leads to 'fork'" in problem.message
 
 
-def test_forking_is_refused(problems):
-    (problem,) = problems(
-        SOURCE
-        + "gates:\n  - name: g\n    input: rows\n    condition: row['a'] > 1\n"
-        + "    routes: {true: fork, false: out}\n    fork_to: [out]  #!\n"
-        + OUT
-    )
-    assert "not supported yet" in problem.message
-
-
-def test_aggregations_and_coalesces_are_refused_once(problems):
-    found = problems(
-        SOURCE
-        + "gates:\n  - name: g\n    input: means\n    condition: row['a'] > 1\n"
-        + "    routes: {true: fork, false: out}\n    fork_to: [left, right]  #!\n"
-        + "aggregations:\n  - name: mean  #!\n    plugin: batch_stats\n    input: rows\n"
-        + "    on_success: means\n    on_error: discard\n    trigger: {count: 2}\n"
-        + "coalesce:\n  - {name: join, branches: [left, right], on_success: out}  #!\n"
-        + OUT
-    )
-    assert len(found) == 3
-    assert all("not supported yet" in problem.message for problem in found)
-
-
 def test_w11_on_error_names_no_sink(problems):
     (problem,) = problems(
         SOURCE + chain(transform("one", "rows", "out", on_error="uot", mark="on_error")) + OUT

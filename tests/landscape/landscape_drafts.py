@@ -42,7 +42,7 @@ def words(values):
     return pa.array(values, pa.string()).dictionary_encode().cast(WORD)
 
 
-def tokens_table(rows, *, destination="out", outcome="completed", ended_at="out"):
+def tokens_table(rows):
     n = len(rows)
     return pa.table(
         {
@@ -51,9 +51,7 @@ def tokens_table(rows, *, destination="out", outcome="completed", ended_at="out"
             "parents": pa.array([None] * n, pa.list_(pa.binary())),
             "created_by": words(["source"] * n),
             "branch": words([None] * n),
-            "destination": words([destination] * n),
-            "outcome": words([outcome] * n),
-            "ended_at": words([ended_at] * n),
+            "batch": pa.array([None] * n, pa.int64()),
         }
     )
 
@@ -72,7 +70,7 @@ def row_hash(row, version):
     return hashlib.sha256(f"{row}/{version}".encode()).digest()
 
 
-def states_table(rows, node="gate"):
+def states_table(rows, node="gate", *, to="out", outcome="completed"):
     n = len(rows)
     return pa.table(
         {
@@ -83,10 +81,11 @@ def states_table(rows, node="gate"):
             "input_version": pa.array([0] * n, pa.int16()),
             "output_version": pa.array([None] * n, pa.int16()),
             "label": words(["true"] * n),
-            "to": words(["out"] * n),
+            "to": words([to] * n),
             "mode": words(["move"] * n),
             "reads": pa.array(['{"amount":5}'] * n, pa.string()),
-            "outcome": words([None] * n),
+            "outcome": words([outcome] * n),
+            "batch": pa.array([None] * n, pa.int64()),
         }
     )
 
@@ -133,9 +132,9 @@ def sweep_draft(ordinal=0, *, rows=(0, 1, 2), outcome="completed", **changes):
     draft = CommitDraft(
         CommitKey(Phase.PROCESS, "stage_0", ordinal),
         tables={
-            "tokens": tokens_table(rows, outcome=outcome),
+            "tokens": tokens_table(rows),
             "versions": versions_table(rows, 0),
-            "states": states_table(rows),
+            "states": states_table(rows, outcome=outcome),
             "errors": pa.table({"token": pa.array([], pa.binary())}),
         },
         tallies=(

@@ -12,6 +12,7 @@ from landscape_drafts import (
     source_draft,
     sweep_draft,
     token,
+    states_table,
     tokens_table,
     versions_table,
 )
@@ -93,7 +94,8 @@ def test_states_show_hashes_beside_routes(landscape, swept):
             "to": "out",
             "mode": "move",
             "reads": '{"amount":5}',
-            "outcome": None,
+            "outcome": "completed",
+            "batch": None,
         }
     ]
 
@@ -111,8 +113,8 @@ def test_a_token_is_bound_for_its_sink_until_that_is_published(landscape, swept)
 
 
 def test_a_token_that_ends_without_a_sink_has_its_outcome_at_once(landscape, attempt):
-    discarded = tokens_table([0], destination=None, outcome="quarantined", ended_at="source")
-    commit(landscape, attempt, sweep_draft(tables={"tokens": discarded}, tallies=()))
+    discarded = states_table([0], "source", to=None, outcome="quarantined")
+    commit(landscape, attempt, sweep_draft(tables={"states": discarded}, tallies=()))
     assert rows_of(landscape, "SELECT token, outcome, sink, node FROM outcomes") == [
         {"token": token(0).hex(), "outcome": "quarantined", "sink": None, "node": "source"}
     ]
@@ -189,7 +191,7 @@ def test_a_segment_of_another_size_is_named(landscape, swept):
     with pytest.raises(
         DamagedRecordError, match=rf"expected {segment.bytes} bytes, found {segment.bytes + 1} bytes"
     ):
-        query(landscape, "SELECT * FROM outcomes")
+        query(landscape, "SELECT * FROM tokens")
 
 
 def test_token_text_shows_tokens_as_they_are_shown_elsewhere(landscape):

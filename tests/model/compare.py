@@ -90,9 +90,14 @@ def _assert_states(run: EngineRun, model: Model) -> None:
     """The same way through the nodes, each state going on where the one before it led."""
     found = {}
     for token, states in run.states.items():
-        keys = ("node", "status", "label", "to", "mode", "outcome")
+        keys = ("node", "status", "label", "to", "mode")
         found[token] = [
-            {**{key: state[key] for key in keys}, "hash_in": state["input"], "hash_out": state["output"]}
+            {
+                **{key: state[key] for key in keys},
+                "outcome": state["outcome"] if state["to"] is None else None,
+                "hash_in": state["input"],
+                "hash_out": state["output"],
+            }
             for state in states
         ]
         for before, after in pairwise(states):

@@ -174,10 +174,12 @@ class Workshop:
     def _outcomes(self, run_id: str) -> dict[str, tuple[str, str | None]]:
         """What the sweep recorded, and what became of it at sinks that refused."""
         outcomes: dict[str, tuple[str, str | None]] = {}
-        for row in self._table(run_id, "tokens"):
+        for row in self._table(run_id, "states"):
+            if row["outcome"] is None:
+                continue
             token = token_text(row["token"])
             assert token not in outcomes, f"token {token} ends twice"
-            outcomes[token] = (row["outcome"], row["destination"])
+            outcomes[token] = (row["outcome"], row["to"])
         refusals: dict[str, dict[str, tuple[str, str | None]]] = {}
         for row in self._table(run_id, "refusals"):
             assert row["phase"] is Phase.SINK

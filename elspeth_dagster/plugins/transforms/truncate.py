@@ -5,23 +5,16 @@ from typing import Annotated, ClassVar, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from elspeth_dagster.plugins.base import Reason, Transform, Transformed
 from elspeth_dagster.plugins.sinks.kinds import Kind, kinds_of
-from elspeth_dagster.plugins.transforms.common import TransformOptions, kept, places
+from elspeth_dagster.plugins.transforms.common import TransformOptions, WholeNumber, kept, places
 from elspeth_dagster.plugins.transforms.texts import Mask, texts_of, to_mask
 from elspeth_dagster.rows.rows import Column, Rows
 from elspeth_dagster.rows.values import encode_value
 
-
-def _no_boolean(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError(f"a limit is a whole number, not {str(value).lower()}")  # noqa: TRY004 - for pydantic
-    return value
-
-
-_Limit = Annotated[int, Field(ge=1), BeforeValidator(_no_boolean)]
+_Limit = Annotated[WholeNumber, Field(ge=1)]
 _Name = Annotated[str, Field(min_length=1)]
 
 

@@ -1,0 +1,87 @@
+"""Tokens bound for an aggregation, on disk until its batches are formed and swept."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from secrets import token_hex
+
+import numpy as np
+import pyarrow as pa
+
+from elspeth_dagster.engine.travel import Arrived
+from elspeth_dagster.landscape import storage
+from elspeth_dagster.landscape.catalogue import Landscape
+from elspeth_dagster.landscape.commits import PartFile
+from elspeth_dagster.landscape.digest import table_digest
+from elspeth_dagster.landscape.reads import PartRow, file_of
+from elspeth_dagster.landscape.segments import read_verified
+from elspeth_dagster.rows.rows import Rows
+
+_ARRIVED = "arrived_us"
+
+
+def write_inbound(folder: Path, name: str, arrived: Arrived, *, aggregation: str, ordinal: int) -> PartFile:
+    """Writes tokens bound for an aggregation durably; the commit makes the file's name so.
+
+    Args:
+        folder: The attempt's folder.
+        name: What the file's name begins with.
+        arrived: The tokens, in token order.
+        aggregation: Where they go.
+        ordinal: Number among the commit's parts for this aggregation.
+    """
+    table = arrived.rows.to_table()
+    content = table_digest(table)
+    path = folder / f"{name}-{token_hex(4)}.arrow"
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    full = table.append_column(_ARRIVED, arrived.arrived_us)
+    with pa.ipc.new_file(sink, full.schema, options=options) as writer:
+        writer.write_table(full.combine_chunks())
+    packed = sink.getvalue()
+    storage.write_file(path, packed)
+    return PartFile(
+        aggregation,
+        ordinal,
+        path,
+        None,
+        rows=arrived.rows.num_rows,
+        bytes=packed.size,
+        sha256=hashlib.sha256(packed).hexdigest(),
+        rendered_sha256=None,
+        info={"version": arrived.version},
+        content_sha256=content,
+    )
+
+
+def read_members(landscape: Landscape, parts: Sequence[PartRow], first: int, count: int) -> Iterator[Arrived]:
+    """The tokens of an aggregation from position `first`, piece by piece as they lie on disk.
+
+    Raises:
+        DamagedRecordError: A file is not what was committed.
+    """
+    start = 0
+    for part in parts:
+        begin, end = max(first, start), min(first + count, start + part.rows)
+        if begin < end:
+            table = _read(landscape, part)
+            arrived = Arrived(
+                Rows.from_table(table), part.info["version"], table.column(_ARRIVED).combine_chunks()
+            )
+            if end - begin < part.rows:
+                arrived = arrived.take(np.arange(begin - start, end - start))
+            yield arrived
+        start += part.rows
+
+
+def read_arrivals(landscape: Landscape, parts: Sequence[PartRow]) -> Iterator[pa.Array]:
+    """The arrival times of an aggregation's tokens, part by part."""
+    for part in parts:
+        yield _read(landscape, part).column(_ARRIVED).combine_chunks()
+
+
+def _read(landscape: Landscape, part: PartRow) -> pa.Table:
+    path = file_of(landscape, part.path)
+    data = read_verified(path, size_bytes=part.bytes, sha256=part.sha256)
+    with pa.ipc.open_file(pa.BufferReader(data)) as file:
+        return file.read_all()

@@ -1,0 +1,191 @@
+"""Coalesce: which joins come about, of which tokens, and the rows that they make."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from elspeth_dagster.engine.travel import Arrived, Positions
+from elspeth_dagster.graph import CoalesceRule
+from elspeth_dagster.rows.canonical import canonical_text
+from elspeth_dagster.rows.rows import Column, Logical, Rows, Shape, present
+from elspeth_dagster.settings import CoalescePolicy, MergeStrategy
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of everything that a coalesce was sent, per anchor token.
+
+    Attributes:
+        places: Per branch, the position of its token for each anchor token, -1 where it was lost.
+        joined: Whether each anchor token's join comes about.
+        used: Per branch, whether its token goes into the join.
+    """
+
+    places: Mapping[str, Positions]
+    joined: Mask
+    used: Mapping[str, Mask]
+
+    def coalesced(self, branch: str) -> Positions:
+        """Positions of a branch's tokens that were joined."""
+        return self.places[branch][self.joined & self.used[branch]]
+
+    def superseded(self, branch: str) -> Positions:
+        """Positions of a branch's tokens that came when their join had been made without them."""
+        return self.places[branch][self.joined & self._here(branch) & ~self.used[branch]]
+
+    def failed(self, branch: str) -> Positions:
+        """Positions of a branch's tokens whose join did not come about."""
+        return self.places[branch][~self.joined & self._here(branch)]
+
+    def _here(self, branch: str) -> Mask:
+        return self.places[branch] >= 0
+
+
+def judge(rule: CoalesceRule, arrived: Mapping[str, Arrived], anchors: int) -> Verdict:
+    """Applies a coalesce's policy.
+
+    Every branch has run: what has not arrived is lost. Branches arrive in the order of `rule.arrival_order`.
+
+    Args:
+        rule: The coalesce's rule.
+        arrived: Per branch what came, branches of which nothing came left out.
+        anchors: How many tokens entered the anchor.
+    """
+    places = {branch: np.full(anchors, -1, np.int64) for branch in rule.branches}
+    for branch, tokens in arrived.items():
+        places[branch][tokens.anchors[rule.anchor]] = np.arange(tokens.rows.num_rows)
+    here = np.array([places[branch] >= 0 for branch in rule.arrival_order], np.bool_)
+    rank = here.cumsum(axis=0)
+    total = rank[-1]
+    joined, in_time = _by_policy(rule, here, rank, total)
+    used = dict(zip(rule.arrival_order, in_time, strict=True))
+    if rule.merge is MergeStrategy.SELECT and rule.select_branch is not None:
+        joined = joined & used[rule.select_branch]
+    return Verdict(places, joined, used)
+
+
+def _by_policy(rule: CoalesceRule, here: Mask, rank: Positions, total: Positions) -> tuple[Mask, Mask]:
+    """Per anchor whether the join comes about, and per branch and anchor whether its token is in it."""
+    match rule.policy:
+        case CoalescePolicy.REQUIRE_ALL:
+            return total == len(rule.branches), here
+        case CoalescePolicy.QUORUM:
+            needed = rule.quorum_count or len(rule.branches)
+            return total >= needed, here & (rank <= needed)
+        case CoalescePolicy.FIRST:
+            return total >= 1, here & (rank == 1)
+        case CoalescePolicy.BEST_EFFORT:
+            return total >= 1, here
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The rows of the joins that came about.
+
+    Attributes:
+        rows: One per join, in the order of `anchors`; its tokens are those of the first branch in it.
+        anchors: Positions of the anchor tokens.
+        notes: Per join, canonical JSON of the branches in it and of the fields that clashed.
+        arrived_us: When the last of them arrived.
+    """
+
+    rows: Rows
+    anchors: Positions
+    notes: pa.Array
+    arrived_us: pa.Array
+
+
+def merge(rule: CoalesceRule, arrived: Mapping[str, Arrived], verdict: Verdict) -> Merged | None:
+    """Makes the merged rows; `None` when no join came about."""
+    pieces, places, notes, times = [], [], [], []
+    for branches, anchors in _combinations(rule, verdict):
+        tokens = {branch: arrived[branch].take(verdict.places[branch][anchors]) for branch in branches}
+        rows, clashes = _merged_rows(rule, tokens)
+        note = canonical_text({"branches": list(branches), "clashes": list(clashes)})
+        pieces.append(rows)
+        places.append(anchors)
+        notes.append(pa.repeat(pa.scalar(note), len(anchors)))
+        times.append(np.max([t.arrived_us.to_numpy() for t in tokens.values()], axis=0))
+    if not pieces:
+        return None
+    anchors = np.concatenate(places)
+    order = np.argsort(anchors)
+    indices = pa.array(order)
+    rows = Rows.concat(pieces)
+    if len(pieces) > 1:
+        rows = rows.take(indices)
+    return Merged(
+        rows,
+        anchors[order],
+        pa.concat_arrays(notes).take(indices),
+        pa.array(np.concatenate(times)[order], pa.int64()),
+    )
+
+
+def _combinations(rule: CoalesceRule, verdict: Verdict) -> Iterator[tuple[tuple[str, ...], Positions]]:
+    """Each set of branches (in settings order) that joins are made of, with the anchors of those joins."""
+    code = np.zeros(len(verdict.joined), np.int64)
+    for number, branch in enumerate(rule.branches):
+        code |= verdict.used[branch].astype(np.int64) << number
+    for value in np.unique(code[verdict.joined]).tolist():
+        branches = tuple(b for number, b in enumerate(rule.branches) if value >> number & 1)
+        yield branches, np.flatnonzero(verdict.joined & (code == value))
+
+
+def _merged_rows(rule: CoalesceRule, tokens: Mapping[str, Arrived]) -> tuple[Rows, tuple[str, ...]]:
+    """The merged rows of joins that are made of the same branches, and the fields that clashed."""
+    rows = {branch: arrived.rows for branch, arrived in tokens.items()}
+    first = next(iter(rows.values()))
+    if rule.merge is MergeStrategy.SELECT and rule.select_branch is not None:
+        return rows[rule.select_branch], ()
+    if rule.merge is MergeStrategy.NESTED:
+        columns = {branch: Column(of.objects(), Logical.JSON) for branch, of in rows.items()}
+        return Rows.uniform(first.tokens, columns), ()
+    return _union(list(rows.values()))
+
+
+def _union(branches: list[Rows]) -> tuple[Rows, tuple[str, ...]]:
+    """Each row with the keys of all branches; where two have a key, it stays in place and the later wins."""
+    codes, shapes = _shape_combinations(branches)
+    columns: dict[str, Column] = {}
+    for name in dict.fromkeys(name for rows in branches for name in rows.columns):
+        columns[name] = _winner(name, branches)
+    originals: dict[str, str] = {}
+    clashes: dict[str, None] = {}
+    for number, rows in enumerate(branches):
+        originals.update(rows.originals)
+        before = {name for earlier in branches[:number] for name in earlier.columns}
+        clashes |= dict.fromkeys(name for name in rows.columns if name in before)
+    merged = Rows(branches[0].tokens, shapes, pa.array(codes, pa.int32()), columns, originals)
+    return merged, tuple(clashes)
+
+
+def _shape_combinations(branches: list[Rows]) -> tuple[npt.NDArray[np.int32], tuple[Shape, ...]]:
+    """Per row the number of its merged key tuple, and those tuples."""
+    held = np.stack([rows.shape.to_numpy() for rows in branches])
+    distinct, codes = np.unique(held, axis=1, return_inverse=True)
+    tuples = [
+        tuple(
+            dict.fromkeys(
+                name for rows, code in zip(branches, combination, strict=True) for name in rows.shapes[code]
+            )
+        )
+        for combination in distinct.T
+    ]
+    index = {shape: number for number, shape in enumerate(dict.fromkeys(tuples))}
+    mapping = np.array([index[shape] for shape in tuples], np.int32)
+    return mapping[codes.reshape(-1)], tuple(index)
+
+
+def _winner(name: str, branches: list[Rows]) -> Column:
+    """A key's values: of the last branch in which the row has the key."""
+    having = [rows for rows in branches if name in rows.columns]
+    column = having[0].columns[name]
+    for rows in having[1:]:
+        column = rows.columns[name].where(present(rows, name), column)
+    return column

@@ -1,0 +1,98 @@
+"""Between two stages: forms an aggregation's batches, and cuts the next stage's chunks as runs of them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from elspeth_dagster.engine.batches import Batch, batches_of_table, batches_table, form_batches
+from elspeth_dagster.engine.completeness import require_processed
+from elspeth_dagster.engine.inbound import read_arrivals
+from elspeth_dagster.engine.work import Work
+from elspeth_dagster.graph import Node
+from elspeth_dagster.landscape import reads
+from elspeth_dagster.landscape.commits import ChunkFacts, CommitDraft, CommitKey, commit
+from elspeth_dagster.landscape.model import Phase
+
+
+def plan_node(aggregation: str) -> str:
+    """The node name under which an aggregation's plan is committed."""
+    return f"plan_{aggregation}"
+
+
+def end_of_plan(aggregation: str) -> str:
+    """The name of the marker that says that a plan is whole."""
+    return f"end_of_plan:{aggregation}"
+
+
+def plan_stage(work: Work, stage: int) -> dict[str, Any]:
+    """Plans the batches of the aggregation that a stage begins with.
+
+    Returns:
+        The marker: `{"chunks": …, "batches": …, "members": …}`.
+
+    Raises:
+        IncompleteError: The stage before is not processed to its end.
+    """
+    node = work.compiled.graph.aggregation_of(stage)
+    assert node is not None
+    marker = reads.marker(work.landscape, work.run_id, end_of_plan(node.name))
+    if marker is not None:
+        return marker
+    before = work.compiled.graph.parent_stage(stage)
+    assert before is not None
+    require_processed(work, before)
+    chunks = batches = members = 0
+    for run in _runs(_batches(work, node), work.chunk_rows):
+        _commit_chunk(work, node, stage, chunks, run)
+        chunks += 1
+        batches += len(run)
+        members += sum(batch.members for batch in run)
+    marker = {"chunks": chunks, "batches": batches, "members": members}
+    key = CommitKey(Phase.PROCESS, plan_node(node.name), chunks)
+    commit(work.landscape, work.attempt, CommitDraft(key, markers={end_of_plan(node.name): marker}))
+    return marker
+
+
+def planned_batches(work: Work, stage: int, chunk: int) -> list[Batch]:
+    """The batches of one of a stage's chunks."""
+    node = work.compiled.graph.aggregation_of(stage)
+    assert node is not None
+    (segment,) = reads.segments_of(
+        work.landscape,
+        work.run_id,
+        phase=Phase.PROCESS,
+        node=plan_node(node.name),
+        ordinal=chunk,
+        table="batches",
+    )
+    return batches_of_table(reads.read_segment(work.landscape, segment))
+
+
+def _batches(work: Work, node: Node) -> Iterator[Batch]:
+    assert node.aggregation is not None
+    parts = reads.parts(work.landscape, work.run_id, node.name)
+    return form_batches(node.aggregation, read_arrivals(work.landscape, parts))
+
+
+def _runs(batches: Iterator[Batch], rows: int) -> Iterator[list[Batch]]:
+    """Runs of whole batches with at most `rows` members, or of one batch that has more."""
+    run: list[Batch] = []
+    members = 0
+    for batch in batches:
+        if run and members + batch.members > rows:
+            yield run
+            run, members = [], 0
+        run.append(batch)
+        members += batch.members
+    if run:
+        yield run
+
+
+def _commit_chunk(work: Work, node: Node, stage: int, ordinal: int, run: list[Batch]) -> None:
+    members = sum(batch.members for batch in run)
+    facts = ChunkFacts(stage, ordinal, run[0].first, members, 0, {"first_batch": run[0].number})
+    draft = CommitDraft(
+        CommitKey(Phase.PROCESS, plan_node(node.name), ordinal),
+        tables={"batches": batches_table(node.name, run)},
+        chunk=facts,
+    )
+    commit(work.landscape, work.attempt, draft)
