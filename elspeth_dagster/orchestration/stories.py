@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from elspeth_dagster.accounting import Counts, Measure, Tally
-from elspeth_dagster.engine.load import END_OF_SOURCE
 from elspeth_dagster.engine.completeness import stage_node
+from elspeth_dagster.engine.load import END_OF_SOURCE
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.graph import Graph, Node, NodeKind
 from elspeth_dagster.landscape import reads

@@ -10,9 +10,9 @@ from landscape_drafts import (
     request,
     row_hash,
     source_draft,
+    states_table,
     sweep_draft,
     token,
-    states_table,
     tokens_table,
     versions_table,
 )
