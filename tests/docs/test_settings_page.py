@@ -9,10 +9,19 @@ from markdown_pages import REPOSITORY, Page
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from elspeth_dagster.plugins.batch import BatchPlugin
 from elspeth_dagster.plugins.kinds import PluginKind
 from elspeth_dagster.plugins.registry import PluginSet
 from elspeth_dagster.settings.dagster_section import DagsterSettings
-from elspeth_dagster.settings.entries import GateEntry, SinkEntry, SourceEntry, TransformEntry
+from elspeth_dagster.settings.entries import (
+    AggregationEntry,
+    CoalesceEntry,
+    GateEntry,
+    SinkEntry,
+    SourceEntry,
+    TransformEntry,
+    TriggerEntry,
+)
 from elspeth_dagster.settings.sections import MAX_ENTRIES, TOP_LEVEL
 
 PAGE = Page.read(REPOSITORY / "docs" / "guide" / "settings.md")
@@ -46,8 +55,9 @@ def written(default: Any) -> str | None:
 
 @pytest.mark.parametrize(("kind", "name"), _BUILT_IN, ids=lambda value: getattr(value, "value", value))
 def test_every_option_of_a_plugin(kind: PluginKind, name: str) -> None:
-    text = section(_CHAPTERS[kind], name)
-    model: type[BaseModel] = PluginSet().resolve(kind, name).plugin.Options
+    plugin = PluginSet().resolve(kind, name).plugin
+    text = section("Aggregations" if issubclass(plugin, BatchPlugin) else _CHAPTERS[kind], name)
+    model: type[BaseModel] = plugin.Options
     for option, field in model.model_fields.items():
         row = next(
             (line for line in text.splitlines() if line.startswith("|") and f"`{option}`" in line), None
@@ -62,12 +72,19 @@ def test_every_option_of_a_plugin(kind: PluginKind, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("entry", "title"),
-    [(SourceEntry, "Source"), (TransformEntry, "Transforms"), (GateEntry, "Gates"), (SinkEntry, "Sinks")],
+    [
+        (SourceEntry, "Source"),
+        (TransformEntry, "Transforms"),
+        (GateEntry, "Gates"),
+        (AggregationEntry, "Aggregations"),
+        (TriggerEntry, "Aggregations"),
+        (CoalesceEntry, "Coalesces"),
+        (SinkEntry, "Sinks"),
+    ],
 )
 def test_every_key_of_a_node(entry: type[BaseModel], title: str) -> None:
-    later = {"fork_to"}
     for key in entry.model_fields:
-        text = chapter("Not supported yet" if key in later else title)
+        text = chapter(title)
         assert f"`{key}`" in text or f"`{key}." in text, f"{key} is missing"
 
 
@@ -85,6 +102,6 @@ def test_every_key_at_the_root() -> None:
 
 def test_limits() -> None:
     root = chapter("The file")
-    for key in ("sinks", "transforms", "gates"):
+    for key in ("sinks", "transforms", "gates", "aggregations", "coalesce"):
         row = next(line for line in root.splitlines() if f"`{key}`" in line)
         assert str(MAX_ENTRIES[key]) in row

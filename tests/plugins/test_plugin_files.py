@@ -156,7 +156,8 @@ def test_a_plugin_that_cannot_be_made(settings, write):
 def test_an_unknown_plugin_names_the_nearest_and_all(settings, write):
     write("marks.py", MARK)
     message = refusal(settings)
-    assert "there is no transform plugin 'mark'; installed: field_mapper, keyword_filter, marks" in message
+    assert "there is no transform plugin 'mark'; installed: field_mapper, json_explode" in message
+    assert "json_explode, keyword_filter, marks, passthrough, truncate" in message
     assert message.endswith("did you mean 'marks'?")
 
 
@@ -219,7 +220,10 @@ def test_descriptions(settings, write):
         ("source", "csv"),
         ("source", "json"),
         ("source", "null"),
+        ("transform", "batch_replicate"),
+        ("transform", "batch_stats"),
         ("transform", "field_mapper"),
+        ("transform", "json_explode"),
         ("transform", "keyword_filter"),
         ("transform", "mark"),
         ("transform", "passthrough"),
@@ -250,5 +254,5 @@ def test_every_built_in_plugin_can_be_resolved():
     for kind in PluginKind:
         for name in plugins.names(kind):
             found = plugins.resolve(kind, name)
-            assert issubclass(found.plugin, kind.base)
+            assert issubclass(found.plugin, kind.bases)
             assert plugins.code_hash(kind, name) == found.code_hash()
