@@ -41,7 +41,7 @@ dev: setup
 	@$(BIN)/dagster dev -w workspace.yaml
 
 bench: setup
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" 20000; done
+	@set -e; for script in $(filter-out benchmarks/measure.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python "$$script" 20000; done
 
 clean:
 	rm -rf .venv .dagster landscape output
