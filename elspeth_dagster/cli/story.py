@@ -72,6 +72,8 @@ def _add_state(branch: Tree, state: State, routes: list[Route]) -> None:
     if state.try_number > 1:
         title.append(f"try {state.try_number} ")
     title.append(state.status, _COLOURS.get(state.status, ""))
+    if state.batch is not None:
+        title.append(f" in {_batch(state)}")
     changed = state.output_hash if state.output_hash != state.input_hash else None
     shown = branch.add(_hashed(title, changed))
     if state.error is not None:
@@ -80,7 +82,23 @@ def _add_state(branch: Tree, state: State, routes: list[Route]) -> None:
         if route.reason is not None and "read" in route.reason:
             shown.add(Text(f"decided by {route.reason['condition']}"))
             shown.add(Text(f"which read {_facts(route.reason['read']) or 'nothing'}"))
+        elif route.reason is not None and "clashes" in route.reason:
+            shown.add(Text(_join(route.reason)))
         shown.add(Text(_way(route)))
+
+
+def _batch(state: State) -> str:
+    batch = state.batch
+    assert batch is not None
+    why = batch.trigger.replace("_", " ")
+    members = "1 member" if batch.members == 1 else f"{batch.members:,} members"
+    return f"batch {batch.number} of {state.node} ({why}, {members})"
+
+
+def _join(reason: dict[str, Any]) -> str:
+    joined = f"joined from {', '.join(reason['branches'])}"
+    clashes = ", ".join(map(_plain, reason["clashes"]))
+    return f"{joined}; fields that clashed: {clashes}" if clashes else joined
 
 
 def _way(route: Route) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from elspeth_dagster.engine.batches import Batch, batches_of_table, batches_table, form_batches
 from elspeth_dagster.engine.completeness import require_processed
-from elspeth_dagster.engine.inbound import read_arrivals
+from elspeth_dagster.engine.inbound import read_arrivals, read_members
 from elspeth_dagster.engine.work import Work
 from elspeth_dagster.graph import Node
 from elspeth_dagster.landscape import reads
@@ -89,7 +89,10 @@ def _runs(batches: Iterator[Batch], rows: int) -> Iterator[list[Batch]]:
 
 def _commit_chunk(work: Work, node: Node, stage: int, ordinal: int, run: list[Batch]) -> None:
     members = sum(batch.members for batch in run)
-    facts = ChunkFacts(stage, ordinal, run[0].first, members, 0, {"first_batch": run[0].number})
+    parts = reads.parts(work.landscape, work.run_id, node.name)
+    first = next(read_members(work.landscape, parts, run[0].first, 1))
+    cursor = {"first_batch": run[0].number, "first_token": first.rows.tokens[0].as_py().hex()}
+    facts = ChunkFacts(stage, ordinal, run[0].first, members, 0, cursor)
     draft = CommitDraft(
         CommitKey(Phase.PROCESS, plan_node(node.name), ordinal),
         tables={"batches": batches_table(node.name, run)},

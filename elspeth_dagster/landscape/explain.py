@@ -13,7 +13,16 @@ from elspeth_dagster.landscape.errors import LandscapeError
 from elspeth_dagster.landscape.model import RunStatus
 from elspeth_dagster.landscape.reads import RunRow
 from elspeth_dagster.landscape.row_record import RecordedRow, RowRecord, Swept, find_row, rows_known
-from elspeth_dagster.landscape.story import Ending, Explanation, Json, Route, RowFacts, State, TokenStory
+from elspeth_dagster.landscape.story import (
+    BatchFacts,
+    Ending,
+    Explanation,
+    Json,
+    Route,
+    RowFacts,
+    State,
+    TokenStory,
+)
 from elspeth_dagster.rows.errors import InvalidValueError
 from elspeth_dagster.rows.records import Form, Records
 from elspeth_dagster.rows.tokens import token_text
@@ -79,6 +88,7 @@ class _Telling:
     refusals: Sequence[RecordedRow]
     pending: bool
     conditions: Mapping[str, str]
+    batches: Mapping[tuple[str, int], RecordedRow]
 
     def story(self) -> TokenStory:
         states = [self._state(state) for state in self.states]
@@ -93,7 +103,7 @@ class _Telling:
             states=tuple(states),
             routes=tuple(routes),
             calls=(),
-            outcome=self._ending(routes),
+            outcome=self._ending(),
         )
 
     def hash_of(self, version: int | None) -> str | None:
@@ -116,7 +126,15 @@ class _Telling:
             self.hash_of(state["input_version"]),
             self.hash_of(state["output_version"]),
             self._error(state),
+            self._batch(state),
         )
+
+    def _batch(self, state: RecordedRow) -> BatchFacts | None:
+        number = state["batch"]
+        if number is None and self.made.get("created_by") == state["node"]:
+            number = self.made["batch"]
+        facts = None if number is None else self.batches.get((state["node"], number))
+        return None if facts is None else BatchFacts(facts["batch"], facts["trigger"], facts["members"])
 
     def _refused_state(self, refusal: RecordedRow) -> State:
         """A sink notes only what it refuses; the row came there in its last version."""
@@ -124,20 +142,23 @@ class _Telling:
         return State(refusal["node"], 1, Outcome.FAILED.value, came_as, None, load_exact(refusal["reason"]))
 
     def _route(self, state: RecordedRow) -> Route:
-        reason = self._error(state)
-        if state["reads"] is not None:
-            condition = self.conditions.get(state["node"])
-            reason = {"condition": condition, "read": load_exact(state["reads"])}
-        return Route(state["node"], state["label"], state["to"], state["mode"], reason)
+        return Route(state["node"], state["label"], state["to"], state["mode"], self._reason(state))
+
+    def _reason(self, state: RecordedRow) -> Json | None:
+        if state["reads"] is None:
+            return self._error(state)
+        read: Json = load_exact(state["reads"])
+        condition = self.conditions.get(state["node"])
+        return read if condition is None else {"condition": condition, "read": read}
 
     def _error(self, state: RecordedRow) -> Json | None:
         if state["status"] == "completed" or state["node"] not in self.failures:
             return None
         return self.failures[state["node"]][1]
 
-    def _ending(self, routes: Sequence[Route]) -> Ending:
+    def _ending(self) -> Ending:
         outcome, sink = self.ending.get("outcome"), self.ending.get("to")
-        reason = routes[-1].reason if routes else None
+        reason = self._reason(self.ending) if self.ending else None
         if self.refusals:
             last = self.refusals[-1]
             outcome, sink, reason = last["outcome"], last["to"], load_exact(last["reason"])
@@ -145,14 +166,16 @@ class _Telling:
 
 
 def _is_route(state: RecordedRow) -> bool:
-    """Whether a token took an edge there, or was set aside with none."""
-    return state["to"] is not None or (state["label"] is not None and state["status"] != "completed")
+    """Whether a token took an edge there, or left by a label without one."""
+    return state["to"] is not None or state["label"] is not None
 
 
 def _tellings(record: RowRecord, swept: Swept, conditions: Mapping[str, str]) -> Iterator[_Telling]:
     """The row's tokens, parents first."""
     made = {token["token"]: token for token in swept.tokens}
     states = _by_token(swept.states)
+    for token, facts in made.items():
+        states[token] = [_with_decision(state, facts, states) for state in states[token]]
     versions, errors = _by_token(swept.versions), _by_token(swept.errors)
     for token in sorted(made.keys() | states.keys()):
         ending = next((state for state in reversed(states[token]) if state["outcome"] is not None), None)
@@ -168,7 +191,19 @@ def _tellings(record: RowRecord, swept: Swept, conditions: Mapping[str, str]) ->
             refusals=refusals,
             pending=pending,
             conditions=conditions,
+            batches=swept.batches,
         )
+
+
+def _with_decision(
+    state: RecordedRow, made: RecordedRow, states: Mapping[bytes, Sequence[RecordedRow]]
+) -> RecordedRow:
+    """A copy's edge was taken because of what the gate read of the token that it forked."""
+    if state["mode"] != "copy":
+        return state
+    (parent,) = made["parents"]
+    decisions = (at["reads"] for at in states[parent] if at["node"] == state["node"])
+    return {**state, "reads": next(decisions, None)}
 
 
 def _by_token(rows: Sequence[RecordedRow]) -> defaultdict[bytes, list[RecordedRow]]:

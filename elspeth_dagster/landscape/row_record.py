@@ -28,21 +28,31 @@ from elspeth_dagster.rows.tokens import root_token
 RecordedRow = dict[str, Any]
 
 _SWEPT_TABLES: Mapping[str, Sequence[str] | None] = {
-    "tokens": ("token", "parents", "branch", "batch"),
+    "tokens": ("token", "parents", "created_by", "branch", "batch"),
     "versions": None,
     "states": None,
     "errors": ("token", "node", "kind", "reason"),
 }
+_BATCH_FACTS = ("batch", "members", "trigger")
 
 
 @dataclass(frozen=True)
 class Swept:
-    """What sweeps recorded of a row: rows of the segments, those of one token in the order of its way."""
+    """What sweeps recorded of a row: rows of the segments, those of one token in the order of its way.
 
-    tokens: Sequence[RecordedRow]
-    versions: Sequence[RecordedRow]
-    states: Sequence[RecordedRow]
-    errors: Sequence[RecordedRow]
+    Attributes:
+        tokens: Of the row.
+        versions: Of the tokens' rows.
+        states: Of the tokens at nodes.
+        errors: Of the tokens.
+        batches: By aggregation and number, those that tokens of the row are in.
+    """
+
+    tokens: list[RecordedRow] = field(default_factory=list)
+    versions: list[RecordedRow] = field(default_factory=list)
+    states: list[RecordedRow] = field(default_factory=list)
+    errors: list[RecordedRow] = field(default_factory=list)
+    batches: dict[tuple[str, int], RecordedRow] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,16 +81,61 @@ class RowRecord:
 
     def swept(self) -> Swept | None:
         """What the sweeps recorded; `None` while the row's chunk is not committed."""
-        found: dict[str, list[RecordedRow]] = {table: [] for table in _SWEPT_TABLES}
-        commits = [self._segments(key) for key in self._sweeps()]
-        if None in commits:
+        segments = self._segments(CommitKey(Phase.PROCESS, "stage_0", self.chunk.ordinal))
+        if segments is None:
             return None
-        for segments in commits:
-            for table, columns in _SWEPT_TABLES.items():
-                if segments is not None and table in segments:
-                    with _verified(self.landscape, segments[table]) as file:
-                        found[table] += self._own(file, columns)
-        return Swept(**found)
+        found = Swept()
+        self._add_sweep(found, segments)
+        for aggregation, stage in self._aggregations():
+            members = [state["token"] for state in found.states if state["to"] == aggregation]
+            for ordinal in self._chunks_of(stage, members):
+                self._add_batches(found, aggregation, stage, ordinal)
+        return found
+
+    def _add_sweep(self, found: Swept, segments: Mapping[str, SegmentRow]) -> None:
+        for table, columns in _SWEPT_TABLES.items():
+            if table in segments:
+                with _verified(self.landscape, segments[table]) as file:
+                    getattr(found, table).extend(self._own(file, columns))
+
+    def _aggregations(self) -> list[tuple[str, int]]:
+        """Every aggregation with the stage behind it, in order: a stage is fed by one before it."""
+        nodes = reads.nodes(self.landscape, self.chunk.run_id)
+        found = [(node.name, node.stage) for node in nodes if node.kind == "aggregation"]
+        return sorted(found, key=lambda aggregation: aggregation[1])
+
+    def _chunks_of(self, stage: int, members: Sequence[bytes]) -> range:
+        """The chunks of a stage that tokens bound for it fall in: it takes tokens in their order."""
+        last = _last_ordinal(self.landscape, self.chunk.run_id, stage)
+        if last is None or not members:
+            return range(0)
+
+        def first_token(ordinal: int) -> bytes:
+            cursor = reads.chunk(self.landscape, self.chunk.run_id, stage, ordinal).cursor
+            return bytes.fromhex(cursor["first_token"])
+
+        ordinals = range(last + 1)
+        begin = bisect_right(ordinals, min(members), key=first_token) - 1
+        end = bisect_right(ordinals, max(members), lo=max(begin, 0), key=first_token)
+        return range(max(begin, 0), end)
+
+    def _add_batches(self, found: Swept, aggregation: str, stage: int, ordinal: int) -> None:
+        """What the chunk's sweep recorded, and the batches that tokens of the row are in there."""
+        segments = self._segments(CommitKey(Phase.PROCESS, f"stage_{stage}", ordinal))
+        if segments is None:
+            return
+        known = len(found.states)
+        self._add_sweep(found, segments)
+        numbers = {state["batch"] for state in found.states[known:] if state["node"] == aggregation}
+        numbers |= {token["batch"] for token in found.tokens if token["created_by"] == aggregation}
+        numbers.discard(None)
+        planned = self._segments(CommitKey(Phase.PROCESS, f"plan_{aggregation}", ordinal)) or {}
+        if not numbers or "batches" not in planned:
+            return
+        with _verified(self.landscape, planned["batches"]) as file:
+            table = _between(file, "batch", min(numbers), max(numbers) + 1, _BATCH_FACTS)
+        for batch in table.to_pylist():
+            found.batches[aggregation, batch["batch"]] = batch
 
     def refusals(self, sink: str) -> Mapping[bytes, RecordedRow] | None:
         """By token what a sink refused of the row; `None` while the sink is not published."""
@@ -94,14 +149,6 @@ class RowRecord:
             return segments if segments is None else {}
         with _mapped(self.landscape, segments["refusals"]) as file:
             return {refusal["token"]: refusal for refusal in self._own(file, None)}
-
-    def _sweeps(self) -> Iterator[CommitKey]:
-        """The commits of the sweeps that took tokens of the row.
-
-        Tokens begin with their row's index, so those of a stage behind an aggregation are known by it as well
-        once the chunk of their batch is named here.
-        """
-        yield CommitKey(Phase.PROCESS, "stage_0", self.chunk.ordinal)
 
     def _own(self, file: pq.ParquetFile, columns: Sequence[str] | None) -> list[RecordedRow]:
         """The row's tokens in a segment: a range, since each begins with the row's index."""
@@ -129,7 +176,7 @@ class RowRecord:
 
 def find_row(landscape: Landscape, run_id: str, row: int) -> RowRecord | None:
     """Where a row is recorded; `None` when the run has no row of this index."""
-    ordinal = _last_ordinal(landscape, run_id)
+    ordinal = _last_ordinal(landscape, run_id, 0)
     if ordinal is None:
         return None
     # A chunk is looked up by its ordinal, so that a few questions find it among any number of them.
@@ -148,9 +195,9 @@ def rows_known(landscape: Landscape, run_id: str) -> int:
     return 0 if last is None else last.first_record + last.records
 
 
-def _last_ordinal(landscape: Landscape, run_id: str) -> int | None:
+def _last_ordinal(landscape: Landscape, run_id: str, stage: int) -> int | None:
     chunks = schema.chunks.c
-    query = select(func.max(chunks.ordinal)).where(chunks.run_id == run_id, chunks.stage == 0)
+    query = select(func.max(chunks.ordinal)).where(chunks.run_id == run_id, chunks.stage == stage)
     with landscape.read() as connection:
         found: int | None = connection.execute(query).scalar_one()
     return found

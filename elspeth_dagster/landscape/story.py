@@ -7,8 +7,21 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class BatchFacts:
+    """A batch: its number in its aggregation, why it was complete, and how many members it has."""
+
+    number: int
+    trigger: str
+    members: int
+
+
+@dataclass(frozen=True)
 class State:
-    """A token at a node. Hashes (hex) are those of the row as it came and as it left."""
+    """A token at a node. Hashes (hex) are those of the row as it came and as it left.
+
+    Attributes:
+        batch: At an aggregation, the batch that the token is in or came of.
+    """
 
     node: str
     try_number: int
@@ -16,19 +29,28 @@ class State:
     input_hash: str | None
     output_hash: str | None
     error: Json | None
+    batch: BatchFacts | None = None
 
     def to_json(self) -> Json:
-        """As `elspeth explain --json` has it."""
-        facts = asdict(self)
-        return {"node": facts.pop("node"), "try": facts.pop("try_number"), **facts}
+        """As `elspeth explain --json` has it; `batch` is there at aggregations alone."""
+        facts: Json = {
+            "node": self.node,
+            "try": self.try_number,
+            "status": self.status,
+            "input_hash": self.input_hash,
+            "output_hash": self.output_hash,
+            "error": self.error,
+        }
+        return facts if self.batch is None else {**facts, "batch": self.batch.number}
 
 
 @dataclass(frozen=True)
 class Route:
-    """An edge that a token took; `to` is `None` when it leads nowhere (discard).
+    """An edge that a token took; `to` is `None` when it leads nowhere (discard), or when others go on for it.
 
     Attributes:
-        reason: For a gate its condition and the values that it read, for a divert the error.
+        reason: For a gate its condition and the values that it read, for a divert the error, for a join the
+            branches in it and the fields that clashed.
     """
 
     node: str
