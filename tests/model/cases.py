@@ -46,7 +46,7 @@ def cases(draw: DrawFn) -> Case:
     settings = draw(_settings(found))
     data = draw(data_of(found, settings["source"]["options"]))
     chunk_rows = draw(st.sampled_from([1, 2, 3, 4, 5, 6, 7, 1000, None]))
-    limit = draw(st.integers(0, 10)) if rarely(draw) else None
+    limit = draw(st.integers(1, 10)) if rarely(draw) else None
     return Case(settings, data, chunk_rows, draw(st.sampled_from([1, 1, 2, 3])), limit)
 
 
@@ -81,15 +81,15 @@ class _Graph:
         self.draw = draw
         self.sinks = sinks
         self.kinds = kinds
-        self.fields = [*kinds, *kinds, *kinds, *headers, *PLAIN]
+        self.fields = [*kinds, *kinds, *headers, *headers, *PLAIN]
         self.transforms: list[Settings] = []
         self.gates: list[Settings] = []
         self.open: list[tuple[str, int]] = []
-        self.nodes_left = draw(st.sampled_from([0, 1, 1, 2, 2, 3, 4, 5, 6, MAX_NODES]))
+        self.nodes_left = draw(st.sampled_from([0, 1, 2, 3, 4, 5, 6, 7, MAX_NODES, MAX_NODES]))
 
     def connection(self, depth: int) -> str:
         """The name of a sink, or of a connection that a node is to be made for."""
-        if self.nodes_left and (depth == 0 or not rarely(self.draw, 3)):
+        if self.nodes_left and (depth == 0 or not rarely(self.draw, 5)):
             self.nodes_left -= 1
             name = f"c{self.nodes_left}"
             self.open.append((name, depth + 1))
@@ -105,7 +105,7 @@ class _Graph:
                 self.transforms.append(self._transform(name, depth))
 
     def _error_sink(self) -> str:
-        return self.draw(st.sampled_from([*self.sinks, "discard"]))
+        return self.draw(st.sampled_from([*self.sinks[-2:], "discard"]))
 
     def _transform(self, connection: str, depth: int) -> Settings:
         plugin, options = self.draw(_transform(self.fields))
@@ -158,7 +158,7 @@ def _source(draw: DrawFn, found: Columns, sinks: list[str]) -> Settings:
     if found.source == "null":
         return {"plugin": "null", "options": {}}
     options: Settings = {"path": f"in.{found.source}"}
-    options["on_validation_failure"] = draw(st.sampled_from([*sinks, "discard"]))
+    options["on_validation_failure"] = draw(st.sampled_from([*sinks[-2:], "discard"]))
     if found.source == "csv":
         _maybe(options, draw, "delimiter", st.sampled_from([";", "\t", "|", "é"]), 6)
         _maybe(options, draw, "encoding", st.sampled_from(["utf-8", "utf-8-sig", "latin-1", "utf-16"]), 6)
@@ -199,7 +199,7 @@ def _schema(draw: DrawFn, kinds: dict[str, str], *, whole: bool = False) -> Sett
 
 @st.composite
 def _sink(draw: DrawFn, name: str, kinds: dict[str, str]) -> Settings:
-    plugin = draw(st.sampled_from(["csv", "csv", "json", "json", "parquet"]))
+    plugin = draw(st.sampled_from(["csv", "csv", "json", "json", "parquet", "parquet"]))
     options: Settings = {}
     _maybe(options, draw, "schema", _schema({**kinds, "x": "text"}))
     _maybe(options, draw, "validate_input", st.booleans(), 4)
@@ -244,7 +244,7 @@ def _transform(draw: DrawFn, fields: list[str]) -> tuple[str, Settings]:
         _maybe(options, draw, "select_only", st.booleans())
         _maybe(options, draw, "strict", st.booleans())
     if plugin == "truncate":
-        options["fields"] = draw(st.dictionaries(field, st.integers(2, 6), max_size=3))
+        options["fields"] = draw(st.dictionaries(field, st.integers(2, 6), min_size=1, max_size=3))
         _maybe(options, draw, "suffix", st.sampled_from(["", "…", "."]))
         _maybe(options, draw, "strict", st.booleans())
     if plugin == "keyword_filter":
@@ -275,6 +275,10 @@ _BOOLEANS = [
     "int(row[{f}]) % 2 == 1",
     "True",
     "row[{f}] != {v}",
+    "row.get({f}) != {v}",
+    "row.get({f}, {v}) == {v}",
+    "len(str(row.get({f}))) < 3",
+    "bool(row.get({f})) or not row.get({g})",
     "row.get({f}) == {v} or row.get({g}) != 'x'",
     "str(row.get({f})) < 'm'",
 ]
@@ -284,6 +288,8 @@ _OTHERS = [
     "row[{f}] // 2",
     "row[{f}] % 3",
     "'x' if row[{f}] else 'y'",
+    "'x' if row.get({f}) else 'y'",
+    "'None' if row.get({f}) == row.get({g}) else 'x'",
     "row[{f}] or 'd'",
     "row[{f}]['k']",
     "row[{f}][0]",

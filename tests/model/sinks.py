@@ -78,7 +78,8 @@ class _File:
         self.schema = schema_of(self.options)
         self.encoding = self.options.get("encoding", "utf-8")
         for declared in self.schema.fields:
-            self.columns[self.header(declared.name)] = declared.name
+            if self.plugin != "csv" or self._expressible(self.header(declared.name)):
+                self.columns.setdefault(self.header(declared.name), declared.name)
             if declared.type != "any":
                 known = {"int": "int", "float": "float", "str": "string", "bool": "bool"}[declared.type]
                 self.types[declared.name] = _Type(known, declared=True)

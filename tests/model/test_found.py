@@ -61,3 +61,23 @@ def test_fields_of_several_origins_in_one_column(shop: Workshop, chunk_rows: int
         "sinks": {"out": sink("out", "csv", headers="original")},
     }
     agree(shop, settings, b"A,B\n1,x\n2,y\n1,z\n", chunk_rows=chunk_rows)
+
+
+@CUTS
+def test_a_declared_column_whose_original_header_cannot_be_written(
+    shop: Workshop, chunk_rows: int | None
+) -> None:
+    mapper = {
+        "name": "m", "plugin": "field_mapper", "input": "all", "on_success": "out", "on_error": "discard",
+        "options": {"mapping": {"größe": "size"}},
+    }  # fmt: skip
+    schema = {"mode": "flexible", "fields": ["size: str", "b: str"]}
+    sinks = {
+        "out": sink("out", "csv", "bad", headers="original", encoding="ascii", schema=schema),
+        "bad": sink("bad"),
+    }
+    settings = {"source": source("csv", "all"), "transforms": [mapper], "sinks": sinks}
+    model = agree(shop, settings, "Größe,B\n1,2\n".encode(), chunk_rows=chunk_rows)
+    assert model is not None
+    assert model.sinks["out"].content == b"B\r\n"
+    assert b"encoding: field size" in model.sinks["bad"].content

@@ -38,7 +38,10 @@ class ColumnsFold(Fold):
 
     def __post_init__(self) -> None:
         for name in self.declared:
-            self._owners.setdefault(self.headers.of(name), name)
+            header = self.headers.of(name)
+            # A source's header may be anything; without a column the rows that have the field are refused.
+            if self.encoding.can_express(header):
+                self._owners.setdefault(header, name)
 
     def take(self, facts: Facts) -> bool:
         """Takes in the groups, unless one is refused."""
