@@ -1,6 +1,7 @@
 """Rows handed to a user's transform and taken back: one by one, or as a pandas frame."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,18 @@ import pyarrow as pa
 from elspeth_dagster.plugins.base import (
     NOTHING_TO_EXPAND,
     Expanded,
+    ExpandingRowTransform,
     FrameResult,
     PluginError,
     Reason,
     RowError,
+    RowTransform,
+    Transform,
     Transformed,
+    in_one_piece,
 )
 from elspeth_dagster.plugins.frames import FrameError, from_frame, in_order, rejections, to_frame
+from elspeth_dagster.plugins.retry import Retry
 from elspeth_dagster.plugins.transforms.common import keep_mask, kept
 from elspeth_dagster.rows.errors import InvalidValueError
 from elspeth_dagster.rows.fields import OBSERVED, Schema
@@ -23,7 +29,30 @@ from elspeth_dagster.rows.rows import Rows
 from elspeth_dagster.rows.values import check_value
 
 
-def apply_row_by_row(process: Callable[[dict[str, Any]], Any], rows: Rows) -> Transformed:
+def apply_retrying(plugin: Transform, rows: Rows, retry: Retry) -> Transformed:
+    """Has a transform work on some rows, and try again what failed and may pass.
+
+    What takes its rows one by one is tried again with the row that failed, all else with all rows.
+
+    Raises:
+        PluginError: The plugin raised something else.
+    """
+    if isinstance(plugin, RowTransform):
+        return apply_row_by_row(plugin.process, rows, retry)
+    if isinstance(plugin, ExpandingRowTransform):
+        return in_one_piece(expand_row_by_row(plugin.process, rows, retry))
+    done, failed = retry.call(lambda: plugin.apply(rows))
+    everyone = range(rows.num_rows)
+    tries = dict.fromkeys(everyone, failed) if failed else {}
+    if isinstance(done, RowError):
+        reason = row_error_reason(done, None)
+        return Transformed(rows.slice(0, 0), dict.fromkeys(everyone, reason), tries)
+    return replace(done, tries=tries) if tries else done
+
+
+def apply_row_by_row(
+    process: Callable[[dict[str, Any]], Any], rows: Rows, retry: Retry | None = None
+) -> Transformed:
     """Calls `process` with each row as a mapping of its own, which it may change.
 
     Raises:
@@ -31,12 +60,12 @@ def apply_row_by_row(process: Callable[[dict[str, Any]], Any], rows: Rows) -> Tr
     """
     done: list[Mapping[str, Any]] = []
     errors: dict[int, Reason] = {}
+    tries: dict[int, tuple[str, ...]] = {}
     for position, row in enumerate(rows.to_dicts()):
         token = rows.tokens[position].as_py()
-        try:
-            result = process(row)
-        except Exception as error:
-            raise PluginError(error, token=token) from error
+        result, failed = _process(process, rows, position, row, retry)
+        if failed:
+            tries[position] = failed
         if isinstance(result, RowError):
             errors[position] = row_error_reason(result, token)
             continue
@@ -51,13 +80,39 @@ def apply_row_by_row(process: Callable[[dict[str, Any]], Any], rows: Rows) -> Tr
     tokens = rows.tokens.filter(keep_mask(rows.num_rows, errors))
     names = {name for row in done for name in row}
     originals = {name: header for name, header in rows.originals.items() if name in names}
-    return Transformed(Rows.from_dicts(tokens, done, originals), errors)
+    return Transformed(Rows.from_dicts(tokens, done, originals), errors, tries)
+
+
+def _process(
+    process: Callable[[dict[str, Any]], Any],
+    rows: Rows,
+    position: int,
+    row: dict[str, Any],
+    retry: Retry | None,
+) -> tuple[Any, tuple[str, ...]]:
+    """What `process` gives for a row, and what went wrong in tries before the last one."""
+    try:
+        if retry is None:
+            return process(row), ()
+        copies = _copies(rows, position, row)
+        return retry.call(lambda: process(next(copies)))
+    except Exception as error:
+        raise PluginError(error, token=rows.tokens[position].as_py()) from error
+
+
+def _copies(rows: Rows, position: int, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A row, and then that row afresh, since a failed try may have changed it."""
+    yield row
+    while True:
+        yield rows.slice(position, 1).to_dicts()[0]
 
 
 _PIECE_ROWS = 50_000
 
 
-def expand_row_by_row(process: Callable[[dict[str, Any]], Any], rows: Rows) -> Iterator[Expanded]:
+def expand_row_by_row(
+    process: Callable[[dict[str, Any]], Any], rows: Rows, retry: Retry | None = None
+) -> Iterator[Expanded]:
     """Calls `process` with each row as a mapping of its own, which it may change.
 
     Raises:
@@ -66,12 +121,12 @@ def expand_row_by_row(process: Callable[[dict[str, Any]], Any], rows: Rows) -> I
     done: list[Mapping[str, Any]] = []
     parents: list[int] = []
     errors: dict[int, Reason] = {}
+    tries: dict[int, tuple[str, ...]] = {}
     for position, row in enumerate(rows.to_dicts()):
         token = rows.tokens[position].as_py()
-        try:
-            result = process(row)
-        except Exception as error:
-            raise PluginError(error, token=token) from error
+        result, failed = _process(process, rows, position, row, retry)
+        if failed:
+            tries[position] = failed
         if isinstance(result, RowError):
             errors[position] = row_error_reason(result, token)
             continue
@@ -83,9 +138,9 @@ def expand_row_by_row(process: Callable[[dict[str, Any]], Any], rows: Rows) -> I
         done.extend(children)
         parents.extend([position] * len(children))
         if len(done) >= _PIECE_ROWS:
-            yield _expanded(rows, done, parents, errors)
-            done, parents, errors = [], [], {}
-    yield _expanded(rows, done, parents, errors)
+            yield replace(_expanded(rows, done, parents, errors), tries=tries)
+            done, parents, errors, tries = [], [], {}, {}
+    yield replace(_expanded(rows, done, parents, errors), tries=tries)
 
 
 def _children(result: Any, token: bytes | None) -> list[Mapping[str, Any]]:

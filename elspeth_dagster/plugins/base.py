@@ -1,7 +1,8 @@
 """The base classes that sources, transforms and sinks extend, built-in ones and a user's alike."""
 
+import errno
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -39,6 +40,26 @@ class TransientError(ElspethError):
     """Raise it (or a subclass) in a plugin when trying the same call again may succeed."""
 
     retryable = True
+
+
+_STAYING = (
+    FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError,
+    ProcessLookupError, ChildProcessError, ValueError,
+)  # fmt: skip
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether the same call may succeed when it is tried again.
+
+    That is what declares it (`TransientError`), and trouble with the outside: connections, timeouts and other
+    errors of the operating system. It is not a wrong path, a missing permission, a full disk or wrong use.
+    """
+    if isinstance(error, ElspethError):
+        return error.retryable
+    if not isinstance(error, OSError) or isinstance(error, _STAYING):
+        return False
+    return error.errno not in _FULL
 
 
 @dataclass(frozen=True)
@@ -178,10 +199,12 @@ class Transformed:
     Attributes:
         rows: The rows that went well, in the order of the input, with their input's tokens.
         errors: Position in the input to reason, for every other row.
+        tries: Position in the input to what went wrong, for rows that were tried before in vain.
     """
 
     rows: Rows
     errors: Mapping[int, Reason] = field(default_factory=dict)
+    tries: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Transform(Plugin):
@@ -292,10 +315,16 @@ class ExpandingTransform(Transform):
 
     def apply(self, rows: Rows) -> Expanded:
         """Expands some rows, all in one piece."""
-        pieces = list(self.expand(rows))
-        errors = {position: reason for piece in pieces for position, reason in piece.errors.items()}
-        parents = pa.concat_arrays([piece.parents for piece in pieces])
-        return Expanded(Rows.concat([piece.rows for piece in pieces]), errors, parents=parents)
+        return in_one_piece(self.expand(rows))
+
+
+def in_one_piece(expanded: Iterable[Expanded]) -> Expanded:
+    """What came of some rows in several pieces, as one."""
+    pieces = list(expanded)
+    errors = {position: reason for piece in pieces for position, reason in piece.errors.items()}
+    tries = {position: failed for piece in pieces for position, failed in piece.tries.items()}
+    parents = pa.concat_arrays([piece.parents for piece in pieces])
+    return Expanded(Rows.concat([piece.rows for piece in pieces]), errors, tries, parents=parents)
 
 
 class ExpandingRowTransform(ExpandingTransform):
@@ -325,7 +354,7 @@ class PluginError(ElspethError):
     def __init__(self, cause: BaseException, *, token: bytes | None = None) -> None:
         self.cause = cause
         self.token = token
-        self.retryable = isinstance(cause, TransientError | ConnectionError | TimeoutError)
+        self.retryable = may_pass(cause)
         super().__init__(f"{type(cause).__name__}: {cause}")
 
 

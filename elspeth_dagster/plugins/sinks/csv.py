@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from elspeth_dagster.plugins.base import Options, Reason
 from elspeth_dagster.plugins.sinks.columns import ColumnsFold
@@ -48,12 +48,12 @@ def _check_delimiter(value: str) -> str:
 class CsvOptions(Options):
     """Options of the `csv` sink."""
 
-    path: str
-    delimiter: Annotated[str, AfterValidator(_check_delimiter)] = ","
-    encoding: EncodingOption = "utf-8"
-    mode: FileMode = FileMode.WRITE
-    headers: HeadersOption = None
-    validate_input: bool = False
+    path: str = Field(description="The file, from the platform root.")
+    delimiter: Annotated[str, AfterValidator(_check_delimiter)] = Field(",", description="Between two cells.")
+    encoding: EncodingOption = Field("utf-8", description="Any text encoding that Python knows.")
+    mode: FileMode = Field(FileMode.WRITE, description="Whether the file is replaced or added to.")
+    headers: HeadersOption = Field(None, description="normalized, original, or new headers by field.")
+    validate_input: bool = Field(default=False, description="Whether values must be of the schema's types.")
 
 
 class CsvSink(FileSink):

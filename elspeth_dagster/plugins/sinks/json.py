@@ -34,13 +34,15 @@ class JsonFormat(Enum):
 class JsonOptions(Options):
     """Options of the `json` sink."""
 
-    path: str
-    format: JsonFormat | None = None
-    indent: Annotated[StrictInt, Field(ge=0, le=64)] | None = None
-    encoding: EncodingOption = "utf-8"
-    mode: FileMode = FileMode.WRITE
-    headers: HeadersOption = None
-    validate_input: bool = False
+    path: str = Field(description="The file, from the platform root.")
+    format: JsonFormat | None = Field(None, description="By the file's suffix when it is left out.")
+    indent: Annotated[StrictInt, Field(ge=0, le=64)] | None = Field(
+        None, description="Spaces per level, for one array; all on one line when it is left out."
+    )
+    encoding: EncodingOption = Field("utf-8", description="Any text encoding that Python knows.")
+    mode: FileMode = Field(FileMode.WRITE, description="Whether the file is replaced or added to.")
+    headers: HeadersOption = Field(None, description="normalized, original, or new headers by field.")
+    validate_input: bool = Field(default=False, description="Whether values must be of the schema's types.")
 
     @property
     def lines(self) -> bool:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pydantic import Field
 
 from elspeth_dagster.plugins.base import Options
 from elspeth_dagster.plugins.sinks.facts import Facts, facts_of
@@ -42,10 +43,10 @@ class Compression(Enum):
 class ParquetOptions(Options):
     """Options of the `parquet` sink."""
 
-    path: str
-    compression: Compression = Compression.ZSTD
-    headers: HeadersOption = None
-    validate_input: bool = False
+    path: str = Field(description="The file, from the platform root.")
+    compression: Compression = Field(Compression.ZSTD, description="Of the columns' pages.")
+    headers: HeadersOption = Field(None, description="normalized, original, or new headers by field.")
+    validate_input: bool = Field(default=False, description="Whether values must be of the schema's types.")
 
 
 class ParquetSink(FileSink):

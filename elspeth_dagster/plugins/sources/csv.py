@@ -53,13 +53,19 @@ Identifier = Annotated[str, AfterValidator(_identifier)]
 class CsvOptions(Options):
     """Options of the `csv` source."""
 
-    path: FilePath
-    delimiter: Annotated[str, AfterValidator(_delimiter)] = ","
-    encoding: Encoding = "utf-8"
-    skip_rows: int = Field(0, ge=0)
-    columns: tuple[Identifier, ...] | None = Field(None, min_length=1, max_length=MAX_COLUMNS)
-    field_mapping: dict[str, Identifier] | None = None
-    max_cell_bytes: int = Field(64 * MIB, ge=1, le=128 * MIB)
+    path: FilePath = Field(description="The file, from the platform root.")
+    delimiter: Annotated[str, AfterValidator(_delimiter)] = Field(",", description="Between two cells.")
+    encoding: Encoding = Field("utf-8", description="Any text encoding that Python knows.")
+    skip_rows: int = Field(0, ge=0, description="Records to skip before the header.")
+    columns: tuple[Identifier, ...] | None = Field(
+        None, min_length=1, max_length=MAX_COLUMNS, description="Field names of a file without header."
+    )
+    field_mapping: dict[str, Identifier] | None = Field(
+        None, description="New names for fields, by their normalised header."
+    )
+    max_cell_bytes: int = Field(
+        64 * MIB, ge=1, le=128 * MIB, description="A record with a larger cell is quarantined."
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

@@ -22,11 +22,15 @@ _MIB = 1024 * 1024
 class JsonOptions(Options):
     """Options of the `json` source."""
 
-    path: FilePath
-    format: Literal["json", "jsonl"] | None = None
-    data_key: str | None = None
-    encoding: Encoding = "utf-8"
-    max_record_bytes: int = Field(64 * _MIB, ge=1, le=128 * _MIB)
+    path: FilePath = Field(description="The file, from the platform root.")
+    format: Literal["json", "jsonl"] | None = Field(
+        None, description="By the file's suffix when it is left out."
+    )
+    data_key: str | None = Field(None, description="Key of the array of records in the file's object.")
+    encoding: Encoding = Field("utf-8", description="Any text encoding that Python knows.")
+    max_record_bytes: int = Field(
+        64 * _MIB, ge=1, le=128 * _MIB, description="A larger record is quarantined."
+    )
 
     @model_validator(mode="after")
     def _key_in_document(self) -> Self:
