@@ -1,7 +1,9 @@
 """The first act of a later stage's sweeps: an aggregation makes its outputs of whole batches."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +14,8 @@ from elspeth_dagster.engine.record import Leaving
 from elspeth_dagster.engine.sweep import Stage, Swept, Walk, singletons
 from elspeth_dagster.engine.travel import Arrived, Positions
 from elspeth_dagster.graph import AggregationRule, Node
-from elspeth_dagster.plugins.base import PluginError, Reason
+from elspeth_dagster.plugins.adapters import row_error_reason
+from elspeth_dagster.plugins.base import PluginError, Reason, RowError
 from elspeth_dagster.plugins.batch import BatchError, BatchPlugin
 from elspeth_dagster.rows.rows import Rows
 from elspeth_dagster.rows.tokens import PathKind, children_at
@@ -29,6 +32,7 @@ class Made:
         ordinals: Per output its number in its batch.
         rejected: Position of a member among all members to the reason it is set aside for.
         failed: Position of a batch among the batches to the reason it failed for.
+        tries: Position of a batch to what went wrong, for batches that were tried before in vain.
     """
 
     rows: Rows | None
@@ -36,6 +40,16 @@ class Made:
     ordinals: Positions
     rejected: Mapping[int, Reason] = field(default_factory=dict)
     failed: Mapping[int, Reason] = field(default_factory=dict)
+    tries: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Folded:
+    """What an aggregation made of one batch: outputs, positions of rejected members, why it failed."""
+
+    outputs: Sequence[Rows]
+    rejected: Mapping[int, Reason]
+    failed: Reason | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,9 @@ class Batching:
         walk = Walk(self.stage.graph)
         made = self._checked(self._call(walk, members.rows))
         of_batch = self._batch_of_members(members.rows.num_rows)
+        if made.tries:
+            tries = {at: made.tries[b] for at, b in enumerate(of_batch.tolist()) if b in made.tries}
+            walk.record.failed_tries(members.rows.tokens, self.node.name, members.version, tries)
         self._set_aside(walk, members, of_batch, made)
         kept = _kept(made, of_batch)
         if self._passthrough:
@@ -88,45 +105,61 @@ class Batching:
         return np.repeat(np.arange(len(sizes)), sizes)
 
     def _call(self, walk: Walk, rows: Rows) -> Made:
-        of_batch = self._batch_of_members(rows.num_rows)
         try:
-            many = None if self._passthrough else self.plugin.apply_many(rows, of_batch)
-            if many is None:
-                return self._one_by_one(rows)
+            many = None if self._passthrough else self._all_at_once(rows)
+            return self._one_by_one(rows) if many is None else many
         except PluginError as error:
             raise walk.failure(self.node, rows, error) from error.cause
         except Exception as error:
             raise walk.failure(self.node, rows, PluginError(error)) from error
+
+    def _all_at_once(self, rows: Rows) -> Made | None:
+        of_batch = self._batch_of_members(rows.num_rows)
+        many, failed_tries = self.stage.retry.call(partial(self.plugin.apply_many, rows, of_batch))
+        if many is None:
+            return None
+        every = range(len(self.batches))
+        tries = dict.fromkeys(every, failed_tries) if failed_tries else {}
+        if isinstance(many, RowError):
+            reason, nothing = row_error_reason(many, None), np.zeros(0, np.int64)
+            return Made(None, nothing, nothing, {}, dict.fromkeys(every, reason), tries)
         ordinals = np.arange(len(many.batch)) - np.searchsorted(many.batch, many.batch, side="left")
         failed = {number: error.reason for number, error in many.failed.items()}
-        return Made(many.rows, many.batch, ordinals, many.rejected, failed)
+        return Made(many.rows, many.batch, ordinals, many.rejected, failed, tries)
 
     def _one_by_one(self, rows: Rows) -> Made:
         outputs: list[Rows] = []
-        batch_of, ordinals = [], []
+        batch_of, ordinals = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         rejected: dict[int, Reason] = {}
         failed: dict[int, Reason] = {}
+        tries: dict[int, tuple[str, ...]] = {}
         start = 0
         for place, batch in enumerate(self.batches):
-            fold = self.plugin.fold(passthrough=self._passthrough)
-            refused = dict(fold.add(rows.slice(start, batch.members), range(batch.members)))
+            members = rows.slice(start, batch.members)
+            folded, failed_tries = self.stage.retry.call(partial(self._fold, members))
+            if isinstance(folded, RowError):
+                folded = Folded((), {}, row_error_reason(folded, None))
+            if failed_tries:
+                tries[place] = failed_tries
+            if folded.failed is not None:
+                failed[place] = folded.failed
+            count = sum(piece.num_rows for piece in folded.outputs)
+            outputs += folded.outputs
+            batch_of.append(np.full(count, place, np.int64))
+            ordinals.append(np.arange(count, dtype=np.int64))
+            rejected |= {start + position: reason for position, reason in folded.rejected.items()}
+            start += batch.members
+        made = Rows.concat(outputs) if outputs else None
+        return Made(made, np.concatenate(batch_of), np.concatenate(ordinals), rejected, failed, tries)
+
+    def _fold(self, members: Rows) -> Folded:
+        with closing(self.plugin.fold(passthrough=self._passthrough)) as fold:
+            refused = fold.add(members, range(members.num_rows))
             made = fold.finish()
             if isinstance(made, BatchError):
-                failed[place] = made.reason
-            else:
-                refused |= made.rejected
-                slices = [piece for piece in made.rows if piece.num_rows]
-                count = sum(piece.num_rows for piece in slices)
-                outputs += slices
-                batch_of.append(np.full(count, place, np.int64))
-                ordinals.append(np.arange(count, dtype=np.int64))
-            rejected |= {start + position: reason for position, reason in refused.items()}
-            start += batch.members
-        empty = [np.zeros(0, np.int64)]
-        rows_out = Rows.concat(outputs) if outputs else None
-        return Made(
-            rows_out, np.concatenate(batch_of or empty), np.concatenate(ordinals or empty), rejected, failed
-        )
+                return Folded((), refused, made.reason)
+            outputs = [piece for piece in made.rows if piece.num_rows]
+            return Folded(outputs, {**refused, **made.rejected})
 
     def _checked(self, made: Made) -> Made:
         """Fails the batches that put out more or fewer rows than they may."""
@@ -143,10 +176,12 @@ class Batching:
                     "found": int(counts[place]),
                 }
         if len(failed) == len(made.failed) or made.rows is None:
-            return Made(made.rows, made.batch_of, made.ordinals, made.rejected, failed)
+            return replace(made, failed=failed)
         kept = ~np.isin(made.batch_of, list(failed))
         rows = made.rows.filter(pa.array(kept))
-        return Made(rows, made.batch_of[kept], made.ordinals[kept], made.rejected, failed)
+        return replace(
+            made, rows=rows, batch_of=made.batch_of[kept], ordinals=made.ordinals[kept], failed=failed
+        )
 
     def _expected(self, made: Made, batch: Batch) -> int | None:
         if not self._passthrough:

@@ -61,7 +61,7 @@ def process_shard(work: Work, *, stage: int, shard: int, shards: int) -> int:
 def _sweeps(work: Work, stage: int, ordinal: int, plugins: Mapping[str, Plugin]) -> Iterator[Swept]:
     """A chunk's sweeps, slice by slice."""
     transforms = {name: plugin for name, plugin in plugins.items() if isinstance(plugin, Transform)}
-    sweeper = Stage(work.compiled.graph, stage, transforms)
+    sweeper = Stage(work.compiled.graph, stage, transforms, work.retry)
     aggregation = work.compiled.graph.aggregation_of(stage)
     if aggregation is None:
         yield from _sweep_records(work, sweeper, ordinal)

@@ -12,6 +12,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from elspeth_dagster.landscape.model import FAILED_TRY
 from elspeth_dagster.rows.tokens import row_indices
 
 _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
@@ -48,6 +49,9 @@ ERRORS = pa.schema(
 )
 
 
+FIRST_TRY = 1
+
+
 @dataclass(frozen=True)
 class Leaving:
     """How some tokens leave a node.
@@ -71,6 +75,7 @@ class Leaving:
 class SweepRecord:
     """Collects the record of one sweep."""
 
+    _tried: dict[str, dict[bytes, int]] = field(default_factory=dict)
     _tokens: list[pa.Table] = field(default_factory=list)
     _versions: list[pa.Table] = field(default_factory=list)
     _states: list[pa.Table] = field(default_factory=list)
@@ -117,13 +122,41 @@ class SweepRecord:
             batch: Per token, the number of its batch.
         """
         constants = {
-            "node": node, "try": 1, "status": leaving.status, "input_version": versions[0],
+            "node": node, "try": FIRST_TRY, "status": leaving.status, "input_version": versions[0],
             "output_version": versions[1], "label": leaving.label, "to": leaving.to, "mode": leaving.mode,
             "outcome": leaving.outcome,
         }  # fmt: skip
         columns = {"token": tokens}
         columns |= {name: array for name, array in (("reads", reads), ("batch", batch)) if array is not None}
+        if node in self._tried:
+            tried = self._tried[node]
+            columns["try"] = pa.array([FIRST_TRY + tried.get(token, 0) for token in tokens.to_pylist()])
         self._states.append(_group(STATES, columns, constants))
+
+    def failed_tries(
+        self, tokens: pa.Array, node: str, version: int, tries: Mapping[int, Sequence[str]]
+    ) -> None:
+        """Tries of some tokens that failed and were followed by another, whose state comes behind.
+
+        Args:
+            tokens: The tokens that came to the node.
+            node: The node.
+            version: Of their rows.
+            tries: For a token, by position, what went wrong in each try.
+        """
+        each = [
+            (position, number, error)
+            for position, failed in sorted(tries.items())
+            for number, error in enumerate(failed, FIRST_TRY)
+        ]
+        repeated = tokens.take(pa.array([position for position, _, _ in each], pa.int64()))
+        columns = {"token": repeated, "try": pa.array([number for _, number, _ in each], pa.int64())}
+        constants = {"node": node, "status": "failed", "input_version": version}
+        self._states.append(_group(STATES, columns, constants))
+        reasons = [{"reason": "try_failed", "try": number, "error": error} for _, number, error in each]
+        self.errors(repeated, node, FAILED_TRY, reasons)
+        counted = {tokens[position].as_py(): len(failed) for position, failed in tries.items()}
+        self._tried.setdefault(node, {}).update(counted)
 
     def errors(self, tokens: pa.Array, node: str, kind: str, reasons: Sequence[Mapping[str, Any]]) -> None:
         """One reason for each of some tokens."""

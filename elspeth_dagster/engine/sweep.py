@@ -15,7 +15,9 @@ from elspeth_dagster.engine.join import Verdict, judge, merge
 from elspeth_dagster.engine.record import Leaving, SweepRecord, constant
 from elspeth_dagster.engine.travel import Arrived, in_token_order
 from elspeth_dagster.graph import CoalesceRule, Edge, EdgeMode, Graph, Node, NodeKind
+from elspeth_dagster.plugins.adapters import apply_retrying
 from elspeth_dagster.plugins.base import Expanded, PluginError, Reason, Transform
+from elspeth_dagster.plugins.retry import Retry
 from elspeth_dagster.rows.records import Records
 from elspeth_dagster.rows.rows import Rows
 from elspeth_dagster.rows.tokens import PathKind, children, children_at, row_index
@@ -57,11 +59,13 @@ class Stage:
         graph: The pipeline's graph.
         number: The stage's number.
         transforms: Opened plugin per transform node.
+        retry: How their calls are tried again.
     """
 
     graph: Graph
     number: int
     transforms: Mapping[str, Transform]
+    retry: Retry
 
     def sweep(self, records: Records, boundary: Boundary) -> tuple[Swept, Boundary]:
         """Takes some records over the boundary and through every node of stage 0.
@@ -82,7 +86,7 @@ class Stage:
             if node.kind is NodeKind.GATE:
                 walk.through_gate(node)
             elif node.kind is NodeKind.TRANSFORM:
-                walk.through_transform(node, self.transforms[node.name])
+                walk.through_transform(node, self.transforms[node.name], self.retry)
             elif node.kind is NodeKind.COALESCE:
                 walk.through_coalesce(node)
         return walk.result(rows_in)
@@ -116,17 +120,19 @@ class Walk:
             self.set_aside(SOURCE_NODE, "on_validation_failure", "validation", rejected, None, reasons)
         return crossed.types
 
-    def through_transform(self, node: Node, plugin: Transform) -> None:
+    def through_transform(self, node: Node, plugin: Transform, retry: Retry) -> None:
         """A transform: rows go on as they come out, those with an error are set aside."""
         arrived = self._take(node.name)
         if arrived is None:
             return
         try:
-            done = plugin.apply(arrived.rows)
+            done = apply_retrying(plugin, arrived.rows, retry)
         except PluginError as error:
-            raise self.failure(node, arrived.rows, error) from error.cause
+            raise self.failure(node, arrived.rows.tokens, error) from error.cause
         except Exception as error:
-            raise self.failure(node, arrived.rows, PluginError(error)) from error
+            raise self.failure(node, arrived.rows.tokens, PluginError(error)) from error
+        if done.tries:
+            self.record.failed_tries(arrived.rows.tokens, node.name, arrived.version, done.tries)
         if isinstance(done, Expanded):
             self._expand(node, arrived, done)
         elif done.rows.num_rows:
@@ -322,9 +328,9 @@ class Walk:
     def _edges(self, node: str, mode: EdgeMode) -> Iterator[Edge]:
         return (edge for edge in self.graph.out_edges(node) if edge.mode is mode)
 
-    def failure(self, node: Node, rows: Rows, error: PluginError) -> RowFailureError:
-        """What stops the run when a plugin raises over some rows."""
-        first, last = row_index(rows.tokens[0].as_py()), row_index(rows.tokens[-1].as_py())
+    def failure(self, node: Node, tokens: pa.Array, error: PluginError) -> RowFailureError:
+        """What stops the run when a plugin raises over the rows of some tokens."""
+        first, last = row_index(tokens[0].as_py()), row_index(tokens[-1].as_py())
         at = None if error.token is None else row_index(error.token)
         return RowFailureError(self.graph.pipeline, node.name, at, (first, last), error)
 

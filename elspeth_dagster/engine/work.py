@@ -12,6 +12,7 @@ from elspeth_dagster.plugins.base import PluginContext, Source
 from elspeth_dagster.plugins.compile import Compiled
 from elspeth_dagster.plugins.errors import OptionsError
 from elspeth_dagster.plugins.kinds import PluginKind
+from elspeth_dagster.plugins.retry import Retry
 
 DEFAULT_CHUNK_ROWS = 50_000
 CHUNK_BYTES = 32 * 1024 * 1024
@@ -97,6 +98,7 @@ class Work:
         launch: The run's launch choices.
         root: The platform root, against which relative paths are resolved.
         progress: Where progress is said.
+        pause: Waits for so many seconds, before a call is tried again.
     """
 
     landscape: Landscape
@@ -105,6 +107,7 @@ class Work:
     launch: Launch
     root: Path
     progress: Progress
+    pause: Callable[[float], None] = time.sleep
 
     @property
     def pipeline(self) -> str:
@@ -123,6 +126,12 @@ class Work:
     def context(self, node: str) -> PluginContext:
         """What the plugin of a node may know."""
         return PluginContext(self.pipeline, node, self.run_id, self.resolve)
+
+    @property
+    def retry(self) -> Retry:
+        """How calls of plugins are tried again."""
+        settings = self.compiled.settings
+        return Retry(settings.retry, self.pause, settings.scrubbed)
 
     @property
     def chunk_rows(self) -> int:

@@ -10,7 +10,7 @@ from elspeth_dagster.accounting import Outcome
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.errors import LandscapeError
-from elspeth_dagster.landscape.model import RunStatus
+from elspeth_dagster.landscape.model import FAILED_TRY, RunStatus
 from elspeth_dagster.landscape.reads import RunRow
 from elspeth_dagster.landscape.row_record import RecordedRow, RowRecord, Swept, find_row, rows_known
 from elspeth_dagster.landscape.story import (
@@ -84,7 +84,7 @@ class _Telling:
     ending: RecordedRow
     states: Sequence[RecordedRow]
     hashes: Mapping[int, str]
-    failures: Mapping[str, tuple[str, Json]]
+    failures: Sequence[RecordedRow]
     refusals: Sequence[RecordedRow]
     pending: bool
     conditions: Mapping[str, str]
@@ -111,8 +111,10 @@ class _Telling:
 
     def errors(self) -> Iterator[Json]:
         """What went wrong, in order."""
-        for node, (kind, reason) in self.failures.items():
-            yield {"token_id": token_text(self.token), "node": node, "kind": kind, "reason": reason}
+        for failure in self.failures:
+            reason = load_exact(failure["reason"])
+            about = {"node": failure["node"], "kind": failure["kind"], "reason": reason}
+            yield {"token_id": token_text(self.token), **about}
         for refusal in self.refusals:
             reason = load_exact(refusal["reason"])
             token_id = token_text(self.token)
@@ -152,9 +154,14 @@ class _Telling:
         return read if condition is None else {"condition": condition, "read": read}
 
     def _error(self, state: RecordedRow) -> Json | None:
-        if state["status"] == "completed" or state["node"] not in self.failures:
+        if state["status"] == "completed":
             return None
-        return self.failures[state["node"]][1]
+        here = [failure for failure in self.failures if failure["node"] == state["node"]]
+        tries = [load_exact(failure["reason"]) for failure in here if failure["kind"] == FAILED_TRY]
+        final = [load_exact(failure["reason"]) for failure in here if failure["kind"] != FAILED_TRY]
+        ended = state["label"] is not None or state["outcome"] is not None
+        found = final if ended else [reason for reason in tries if reason["try"] == state["try"]]
+        return found[0] if found else None
 
     def _ending(self) -> Ending:
         outcome, sink = self.ending.get("outcome"), self.ending.get("to")
@@ -187,7 +194,7 @@ def _tellings(record: RowRecord, swept: Swept, conditions: Mapping[str, str]) ->
             ending=ending or {},
             states=states[token],
             hashes={version["version"]: version["hash"].hex() for version in versions[token]},
-            failures={e["node"]: (e["kind"], load_exact(e["reason"])) for e in errors[token]},
+            failures=errors[token],
             refusals=refusals,
             pending=pending,
             conditions=conditions,

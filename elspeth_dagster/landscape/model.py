@@ -6,6 +6,9 @@ from enum import IntEnum, StrEnum
 
 RECORD_FORMAT = "elspeth/1"
 
+FAILED_TRY = "try"
+"""The kind of the errors of tries of a call that another one followed."""
+
 
 class Phase(IntEnum):
     """Phases of a run, in order. The numbers are stored and order the leaves of the record's proof."""
