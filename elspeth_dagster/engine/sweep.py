@@ -128,9 +128,9 @@ class Walk:
         try:
             done = apply_retrying(plugin, arrived.rows, retry)
         except PluginError as error:
-            raise self.failure(node, arrived.rows.tokens, error) from error.cause
+            raise self.failure(node, arrived.rows, error) from error.cause
         except Exception as error:
-            raise self.failure(node, arrived.rows.tokens, PluginError(error)) from error
+            raise self.failure(node, arrived.rows, PluginError(error)) from error
         if done.tries:
             self.record.failed_tries(arrived.rows.tokens, node.name, arrived.version, done.tries)
         if isinstance(done, Expanded):
@@ -328,9 +328,9 @@ class Walk:
     def _edges(self, node: str, mode: EdgeMode) -> Iterator[Edge]:
         return (edge for edge in self.graph.out_edges(node) if edge.mode is mode)
 
-    def failure(self, node: Node, tokens: pa.Array, error: PluginError) -> RowFailureError:
-        """What stops the run when a plugin raises over the rows of some tokens."""
-        first, last = row_index(tokens[0].as_py()), row_index(tokens[-1].as_py())
+    def failure(self, node: Node, rows: Rows, error: PluginError) -> RowFailureError:
+        """What stops the run when a plugin raises over some rows."""
+        first, last = row_index(rows.tokens[0].as_py()), row_index(rows.tokens[-1].as_py())
         at = None if error.token is None else row_index(error.token)
         return RowFailureError(self.graph.pipeline, node.name, at, (first, last), error)
 
