@@ -1,14 +1,9 @@
 """The story of a row: all that is committed of it, at a cost that no other row adds to."""
 
-import ctypes
 import io
 import itertools
 import json
-import os
-import struct
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,6 +14,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from model.cases import Case, cases
 from model.compare import with_chunks
 from model.engine import EngineRun, Workshop, workshop
+from opened_files import files_opened
 from rich.console import Console
 from sqlalchemy import event
 
@@ -365,28 +361,6 @@ def test_the_number_of_opened_files_does_not_grow_with_the_run(shop: Workshop) -
         steps[chunks] = database_steps(shop, run_id, row)
     assert len(opened[10]) == len(opened[200]) == 5
     assert steps[200] < 2 * steps[10], "the catalogue is asked by key"
-
-
-@contextmanager
-def files_opened(top: Path) -> Iterator[set[str]]:
-    """The names of the files below a folder that are opened meanwhile, as the kernel tells it."""
-    if sys.platform != "linux":
-        pytest.skip("only Linux tells which files are opened")
-    libc, is_opened, is_folder = ctypes.CDLL(None, use_errno=True), 0x20, 0x40000000
-    names: set[str] = set()
-    watch = libc.inotify_init1(os.O_NONBLOCK)
-    try:
-        for folder in [top, *(path for path in top.rglob("*") if path.is_dir())]:
-            assert libc.inotify_add_watch(watch, os.fsencode(folder), is_opened) >= 0
-        yield names
-        events = io.BytesIO(os.read(watch, 1 << 20))
-        while header := events.read(16):
-            _, mask, _, length = struct.unpack("iIII", header)
-            name = events.read(length).rstrip(b"\0").decode()
-            if not mask & is_folder:
-                names.add(name)
-    finally:
-        os.close(watch)
 
 
 def database_steps(shop: Workshop, run_id: str, row: int) -> int:
