@@ -66,7 +66,7 @@ def explain(landscape: Landscape, run_id: str, row: int) -> Explanation:
     stories = tuple(telling.story() for telling in tellings)
     facts = RowFacts(
         index=row,
-        status=_status([story.outcome.outcome for story in stories]),
+        status=_status(stories),
         source_hash=tellings[0].hash_of(0) if tellings else None,
         data=None if received is None else _data(received),
         errors=tuple(error for telling in tellings for error in telling.errors()),
@@ -246,10 +246,16 @@ def _conditions(landscape: Landscape, run_id: str) -> dict[str, str]:
     return {node.name: node.options["condition"] for node in nodes if "condition" in node.options}
 
 
-def _status(outcomes: Sequence[str | None]) -> str:
-    """The fate of a row whose tokens ended so."""
+def _status(stories: Sequence[TokenStory]) -> str:
+    """The fate of a row of these tokens: how those ended that did not turn into others.
+
+    A row that is a batch's member may have none of these; what counts then is what it turned into last.
+    """
+    parents = {parent for story in stories for parent in story.parents}
+    outcomes = [story.outcome.outcome for story in stories]
     fates = [outcome or IN_PROGRESS for outcome in outcomes if outcome not in _TURNED]
-    fates = fates or [outcome or IN_PROGRESS for outcome in outcomes] or [IN_PROGRESS]
+    fates = fates or [str(story.outcome.outcome) for story in stories if story.token_id not in parents]
+    fates = fates or [IN_PROGRESS]
     if len(fates) == 1:
         return fates[0]
     counts = Counter(fates)

@@ -180,6 +180,14 @@ def test_an_exploded_row_has_batches_of_several_chunks(shop: Workshop, run: Engi
     assert tokens["1/explode:1"]["states"][-1]["batch"] == 3
 
 
+def test_a_member_whose_batch_went_on_as_another_rows_token(shop: Workshop, run: EngineRun) -> None:
+    answer = told(shop, run.run_id, 6)
+
+    (state,) = (state for token in answer["tokens"] for state in token["states"] if "batch" in state)
+    assert (state["node"], state["status"], state["batch"]) == ("first", "completed", 1)
+    assert answer["row"]["status"] == "consumed_in_batch"
+
+
 def test_a_story_grows_stage_by_stage(shop: Workshop) -> None:
     work = prepared(shop, 4)
     stages = work.compiled.graph.stages
