@@ -244,7 +244,7 @@ class RowTransform(Transform):
 
     @abstractmethod
     def process(self, row: dict[str, Any]) -> dict[str, Any] | RowError:
-        """Gives the new row. An exception stops the run; a `RowError` sets the row aside."""
+        """Gives the new row; a `RowError` sets it aside, an exception that cannot pass stops the run."""
 
     def apply(self, rows: Rows) -> Transformed:
         """Calls `process` for each row."""
@@ -334,7 +334,7 @@ class ExpandingRowTransform(ExpandingTransform):
     def process(self, row: dict[str, Any]) -> list[dict[str, Any]] | RowError:
         """Gives the rows that come of this one.
 
-        An exception stops the run; a `RowError`, or an empty list, sets the row aside.
+        A `RowError`, or an empty list, sets the row aside; an exception that cannot pass stops the run.
         """
 
     def expand(self, rows: Rows) -> Iterator[Expanded]:

@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 from elspeth_dagster.plugins.batch import BatchPlugin
 from elspeth_dagster.plugins.kinds import PluginKind
 from elspeth_dagster.plugins.registry import PluginSet
+from elspeth_dagster.settings import RetrySettings
 from elspeth_dagster.settings.dagster_section import DagsterSettings
 from elspeth_dagster.settings.entries import (
     AggregationEntry,
@@ -93,6 +94,12 @@ def test_every_key_of_the_section_dagster() -> None:
         assert f"`{field.name}`" in chapter("dagster") or f"`dagster.{field.name}`" in chapter(
             "Without effect"
         )
+
+
+def test_every_key_of_the_section_retry() -> None:
+    for field in dataclasses.fields(RetrySettings):
+        row = next(line for line in chapter("retry").splitlines() if line.startswith(f"| `{field.name}`"))
+        assert f"| {getattr(RetrySettings(), field.name):g} |" in row
 
 
 def test_every_key_at_the_root() -> None:
