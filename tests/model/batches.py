@@ -87,35 +87,35 @@ def _stats(options: Mapping[str, Any], rows: Sequence[Row]) -> Folded:
     groups: dict[str, list[int]] = {}
     refused = set()
     for position, row in enumerate(rows):
-        value = row.get(field)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or (group_by is not None and group_by not in row):
+        if group_by is not None and group_by not in row:
             refused.add(position)
             continue
         key = "" if group_by is None else canonical(row[group_by])
         groups.setdefault(key, []).append(position)
     made = []
     for members in groups.values():
-        try:
-            summary = _summary(
-                [rows[member][field] for member in members], mean=options.get("compute_mean", True)
-            )
-        except OverflowError:
-            refused.update(members)
+        numbers = [member for member in members if _is_number(rows[member].get(field))]
+        refused |= set(members) - set(numbers)
+        if not numbers:
             continue
+        summary = _summary([rows[number][field] for number in numbers], len(members), options)
         if group_by is not None:
             summary[group_by] = rows[members[0]][group_by]
         made.append(summary)
     return Folded(made, refused)
 
 
-def _summary(values: Sequence[int | float], *, mean: bool) -> Row:
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _summary(values: Sequence[int | float], members: int, options: Mapping[str, Any]) -> Row:
     whole = all(isinstance(value, int) for value in values)
     total = sum(values) if whole else math.fsum(values)
     if not whole and not math.isfinite(total):
-        raise OverflowError
-    row: Row = {"count": len(values), "sum": total, "batch_size": len(values)}
-    if mean:
+        raise RowError("overflow")
+    row: Row = {"count": len(values), "sum": total, "batch_size": members}
+    if options.get("compute_mean", True):
         row["mean"] = total / len(values)
     row["skipped_non_finite"] = 0
     return row

@@ -16,6 +16,7 @@ from elspeth_dagster import __version__
 from elspeth_dagster.engine.compiling import record_graph
 from elspeth_dagster.engine.finish import check_run, require_checked, seal_run
 from elspeth_dagster.engine.load import load_source
+from elspeth_dagster.engine.plan import plan_stage
 from elspeth_dagster.engine.process import process_shard
 from elspeth_dagster.engine.sinking import publish_sink_of
 from elspeth_dagster.engine.work import Launch, Progress, Work
@@ -112,6 +113,8 @@ class Workshop:
         record_graph(work)
         load_source(work)
         for stage in compiled.graph.stages:
+            if compiled.graph.aggregation_of(stage) is not None:
+                plan_stage(work, stage)
             for shard in reversed(range(shards)):
                 process_shard(work, stage=stage, shard=shard, shards=shards)
         check_run(work)
