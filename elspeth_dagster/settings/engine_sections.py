@@ -9,6 +9,9 @@ from pydantic.dataclasses import dataclass
 
 from elspeth_dagster.settings.value_types import STRICT, Number, PositiveNumber, Text
 
+MAX_TRIES = 32_767
+"""The record counts the tries of a call in 16 bits."""
+
 
 class CheckpointFrequency(StrEnum):
     """How often the original engine saved its state; here every commit is a checkpoint."""
@@ -53,7 +56,7 @@ class CheckpointSettings:
 class RetrySettings:
     """`retry`: how often a call is tried in all, and how long is waited between."""
 
-    max_attempts: PositiveNumber = 3
+    max_attempts: Annotated[PositiveNumber, Field(le=MAX_TRIES)] = 3
     initial_delay_seconds: Annotated[Number, Field(ge=0.01)] = 1.0
     max_delay_seconds: Annotated[Number, Field(ge=0.1)] = 60.0
     exponential_base: Annotated[Number, Field(gt=1)] = 2.0

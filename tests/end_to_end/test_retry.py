@@ -1,9 +1,12 @@
 """Calls that fail for a while: tried again, every try recorded, and set aside when nothing helps."""
 
 import json
+import os
+import signal
 from typing import Any
 
-from platforms import Platform
+import pytest
+from platforms import BIN, DEADLINE_S, Platform, kill, wait_for
 
 # What calls an outside service answers differently from call to call, so the plugins count calls in a file.
 SERVICE = '''
@@ -143,3 +146,17 @@ def test_a_bug_behind_a_failed_try_stops_the_run_and_resume_tries_afresh(platfor
     resumed = platform.resume(stopped.json["run_id"])
     assert resumed.code == 0, resumed.err
     assert resumed.json["outcomes"] == {"completed": 1, "consumed_in_batch": 2, "quarantined": 3}
+
+
+@pytest.mark.dagster_process
+def test_an_interrupt_ends_the_wait_for_the_next_try(platform: Platform) -> None:
+    path = settings(platform, initial_delay_seconds=10 * DEADLINE_S, max_delay_seconds=10 * DEADLINE_S)
+    process = platform.start(BIN / "elspeth", "run", path)
+    try:
+        wait_for(platform.path("calls/1").exists, "the first try that fails")
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(timeout=DEADLINE_S) == 3
+    finally:
+        kill(process)
+    (run,) = platform.runs()
+    assert run["status"] == "interrupted"

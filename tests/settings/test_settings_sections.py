@@ -118,6 +118,7 @@ def test_sections_are_frozen(load: Any) -> None:
     ("section", "expected"),
     [
         ("retry: {max_attempts: 0}", "retry.max_attempts: expected more than 0, found the number 0"),
+        ("retry: {max_attempts: 32768}", "retry.max_attempts: expected at most 32767"),
         ("retry: {initial_delay_seconds: 0.009}", "expected at least 0.01, found the number 0.009"),
         ("retry: {max_delay_seconds: 0.05}", "retry.max_delay_seconds: expected at least 0.1"),
         ("retry: {exponential_base: 1}", "retry.exponential_base: expected more than 1, found the number 1"),
