@@ -73,7 +73,7 @@ def _add_state(branch: Tree, state: State, routes: list[Route]) -> None:
         title.append(f"try {state.try_number} ")
     title.append(state.status, _COLOURS.get(state.status, ""))
     if state.batch is not None:
-        title.append(f" in {_batch(state)}")
+        title.append(f" {'from' if state.input_hash is None else 'in'} {_batch(state)}")
     changed = state.output_hash if state.output_hash != state.input_hash else None
     shown = branch.add(_hashed(title, changed))
     if state.error is not None:
@@ -104,7 +104,9 @@ def _join(reason: dict[str, Any]) -> str:
 def _way(route: Route) -> str:
     if route.to is not None:
         return f"{route.label} → {route.to}"
-    return f"{route.label} → discarded" if route.label in _WAYS_SET_ASIDE else route.label
+    if route.label in _WAYS_SET_ASIDE:
+        return f"{route.label} → discarded"
+    return f"{route.label} → fork" if route.reason is not None and "read" in route.reason else route.label
 
 
 def _ending(token: TokenStory) -> Text:

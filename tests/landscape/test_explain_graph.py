@@ -67,14 +67,14 @@ def settings(chunk: int | None) -> Json:
     )  # fmt: skip
 
 
-def prepared(shop: Workshop, chunk: int | None, rows: int = ROWS) -> Work:
+def prepared(shop: Workshop, document: Json, rows: int = ROWS) -> Work:
     """A run whose source is read."""
     lines = [
         {"id": n, "amount": n, "note": "rude" if n == RUDE else "kind", "list": [1, 0, 2, 1, 1]}
         for n in range(rows)
     ]
     shop.write("in.jsonl", "\n".join(map(json.dumps, lines)).encode())
-    work = shop.begin(shop.compile(settings(chunk)), Launch("settings.yaml", None, None))
+    work = shop.begin(shop.compile(document), Launch("settings.yaml", None, None))
     record_graph(work)
     load_source(work)
     return work
@@ -99,7 +99,7 @@ def finished(shop: Workshop, work: Work) -> EngineRun:
 
 @pytest.fixture(scope="module")
 def run(shop: Workshop) -> EngineRun:
-    return finished(shop, prepared(shop, 4))
+    return finished(shop, prepared(shop, settings(4)))
 
 
 def told(shop: Workshop, run_id: str, row: int) -> Json:
@@ -109,7 +109,7 @@ def told(shop: Workshop, run_id: str, row: int) -> Json:
 
 @pytest.mark.parametrize("chunk", [1, 2, 7, None])
 def test_every_token_is_told_as_the_whole_record_has_it(shop: Workshop, chunk: int | None) -> None:
-    run = finished(shop, prepared(shop, chunk))
+    run = finished(shop, prepared(shop, settings(chunk)))
 
     stories = [explain(shop.landscape, run.run_id, row) for row in range(run.rows_in)]
 
@@ -188,8 +188,36 @@ def test_a_member_whose_batch_went_on_as_another_rows_token(shop: Workshop, run:
     assert answer["row"]["status"] == "consumed_in_batch"
 
 
+def test_a_token_that_is_passed_through_batches_goes_on_in_the_next_stage(shop: Workshop) -> None:
+    gate = {
+        "name": "twice", "input": "read", "condition": "True",
+        "routes": {"true": "fork"}, "fork_to": ["one", "two"],
+    }  # fmt: skip
+    join = {"name": "earliest", "branches": ["one", "two"], "policy": "first"}
+    same = {"plugin": "batch_replicate", "on_error": "discard", "output_mode": "passthrough"}
+    options = {"include_copy_index": False}
+    aggregations = [
+        {"name": "pairs", "input": "earliest", "on_success": "paired", "trigger": {"count": 2}, **same,
+         "options": options},
+        {"name": "triples", "input": "paired", "on_success": "out", "trigger": {"count": 3}, **same,
+         "options": options},
+    ]  # fmt: skip
+    document = settings(4) | {"gates": [gate], "coalesce": [join], "aggregations": aggregations}
+    document |= {"transforms": [], "sinks": {"out": settings(4)["sinks"]["out"]}}
+
+    run = finished(shop, prepared(shop, document))
+
+    parent, one, two, merged = told(shop, run.run_id, 10)["tokens"]
+    assert parent["outcome"]["outcome"] == "forked"
+    assert [token["routes"][-1]["label"] for token in (one, two)] == ["coalesced", "superseded"]
+    assert merged["parents"] == [one["token_id"]]
+    passed = [(state["node"], state.get("batch")) for state in merged["states"]]
+    assert passed == [("earliest", None), ("pairs", 5), ("triples", 3)]
+    assert merged["outcome"] == {"outcome": "completed", "sink": "out", "reason": None}
+
+
 def test_a_story_grows_stage_by_stage(shop: Workshop) -> None:
-    work = prepared(shop, 4)
+    work = prepared(shop, settings(4))
     stages = work.compiled.graph.stages
 
     def of_merged() -> Json:
@@ -218,7 +246,7 @@ def test_a_story_grows_stage_by_stage(shop: Workshop) -> None:
 def test_only_the_chunks_that_a_row_is_in_are_opened(shop: Workshop) -> None:
     opened = {}
     for rows in (60, 300):
-        run_id = finished(shop, prepared(shop, 3, rows)).run_id
+        run_id = finished(shop, prepared(shop, settings(3), rows)).run_id
         with files_opened(shop.landscape.location.segments / run_id) as opened[rows]:
             assert len(explain(shop.landscape, run_id, rows - 21).tokens) >= 4
         chunks = {
@@ -239,11 +267,13 @@ def test_the_tree_says_batches_and_joins(shop: Workshop, run: EngineRun) -> None
     text = console.file.getvalue()
 
     words = [
-        "token 7\n", f"decided by {GATE}", "ended forked", "token 7/fork:0 on branch plain, made of 7",
+        "token 7\n", f"decided by {GATE}", "true → fork", "ended forked",
+        "token 7/fork:0 on branch plain, made of 7",
         "plain → joined", "coalesced", "token 7/merge:0, made of 7/fork:0, 7/fork:1",
         "joined from plain, seen; fields that clashed: id, amount, note, list",
         "first completed in batch 1 of first (count, 3 members)", "ended consumed_in_batch",
         "token 7/merge:0/batch:0, made of 7/merge:0",
+        "first completed from batch 1 of first (count, 3 members)",
         "second completed in batch 0 of second (count, 2 members)", "ended completed in sink totals",
     ]  # fmt: skip
     place = 0
