@@ -42,7 +42,13 @@ def _stored_options(settings: Mapping[str, Any]) -> dict[str, Any]:
     options |= {
         gate["name"]: {"condition": gate["condition"], "routes": gate["routes"]} for gate in settings["gates"]
     }
+    for section in ("aggregations", "coalesce"):
+        options |= {node["name"]: _without_name(node) for node in settings[section]}
     return options | {name: sink["options"] for name, sink in settings["sinks"].items()}
+
+
+def _without_name(node: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in node.items() if key != "name"}
 
 
 def _schema_json(schema: Schema) -> dict[str, Any]:
