@@ -20,7 +20,7 @@ from elspeth_dagster.plugins.base import Expanded, PluginError, Reason, Transfor
 from elspeth_dagster.plugins.retry import Retry
 from elspeth_dagster.rows.records import Records
 from elspeth_dagster.rows.rows import Rows
-from elspeth_dagster.rows.tokens import PathKind, children, children_at, row_index
+from elspeth_dagster.rows.tokens import PathKind, children, children_at, row_index, row_indices
 
 _EDGE = pa.dictionary(pa.int32(), pa.string())
 FORK = "fork"
@@ -345,8 +345,7 @@ def _arrival(records: Records, rows: Rows) -> pa.Array:
     """The arrival time of each row's record."""
     if len(rows.tokens) == records.num_records:
         return records.arrived_us
-    places = np.frombuffer(b"".join(t[:8] for t in rows.tokens.to_pylist()), ">i8") - records.first
-    return records.arrived_us.take(pa.array(places.astype(np.int64)))
+    return records.arrived_us.take(pc.subtract(row_indices(rows.tokens), records.first))
 
 
 def _all_but(length: int, positions: Mapping[int, object]) -> pa.Array:
