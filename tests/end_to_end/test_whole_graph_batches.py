@@ -53,6 +53,56 @@ def own(platform: Platform, what: str) -> None:
     platform.plugin("own", OWN.replace("WHAT", what))
 
 
+def everything(platform: Platform, chunk: int, shards: int = 1) -> Any:
+    """A pipeline with every kind of node, over rows of which each kind sets some aside."""
+    rows = [row | {"items": [*range(row["id"] % 4)]} for row in numbered(14, left=[3, 11], right=[11, 12])]
+    return graph(
+        platform, rows, sinks="out lost joins", chunk=chunk,
+        gates=[fork("split", "rows", "a", "b", "c")],
+        transforms=[
+            refuse("left", "a", "lefts"), refuse("right", "b", "rights"),
+            {"name": "unpack", "plugin": "json_explode", "input": "c", "on_success": "items",
+             "on_error": "lost", "options": {"array_field": "items"}},
+        ],
+        coalesce=[{"name": "joined", "branches": {"a": "lefts", "b": "rights"}, "policy": "quorum",
+                   "quorum_count": 1, "merge": "nested", "on_success": "joins"}],
+        aggregations=[
+            batching("mean", "items", "means", "own", trigger={"count": 5}),
+            stats("sums", "means", "out", "total", trigger={"count": 3}),
+        ],
+        dagster={"shards": shards},
+    )  # fmt: skip
+
+
+@pytest.mark.dagster_process
+def test_bytes_and_counts_are_the_same_for_every_chunk_size_and_shards(platform: Platform) -> None:
+    own(platform, 'return BatchResult(frame.assign(total=frame["item"].sum()).head(1)[["id", "total"]], '
+                  'rejected=frame["id"] == 13)')  # fmt: skip
+    told = []
+    for chunk, shards in ((0, 1), (1, 1), (7, 1), (3, 3)):
+        facts = platform.completed(everything(platform, chunk, shards), process=shards > 1)
+        if shards > 1:
+            steps = platform.sql(f"SELECT DISTINCT node FROM phases WHERE run_id = '{facts['run_id']}'")
+            assert sum(step["node"].startswith("process_0_") for step in steps) == 3
+        record = platform.sql(
+            f"""SELECT token_text(token) AS name, outcome, sink, node FROM outcomes
+                WHERE run_id = '{facts["run_id"]}' ORDER BY token"""
+        )
+        told.append((platform.outputs(), balanced(platform, facts)["outcomes"], record))
+
+    assert all(one == told[0] for one in told)
+    outputs, outcomes, _ = told[0]
+    assert outcomes == {
+        "coalesced": 24,
+        "completed": 13 + 2,  # all but row 11 join; 4 batches of items come to 2 sums
+        "consumed_in_batch": 18 + 4,
+        "expanded": 10,
+        "forked": 14,
+        "quarantined": 4 + 4 + 1,  # in the branches, empty lists, the item of row 13
+    }
+    assert json.loads(outputs["joins.jsonl"].splitlines()[3]).keys() == {"b"}
+
+
 SUM = 'return BatchResult(frame.assign(total=frame["id"].sum()).head(1))'
 BREAKS = '''if 3 in list(frame["id"]):
             raise KeyError("no such thing")
@@ -239,53 +289,3 @@ def test_what_completes_a_batch(
     assert [(members, why) for _, _, members, why in formed(platform)] == wanted
     assert [row["batch_size"] for row in lines(platform, "out")] == [members for members, _ in wanted]
     assert outcomes == {"completed": len(wanted), "consumed_in_batch": 5}
-
-
-def everything(platform: Platform, chunk: int, shards: int = 1) -> Any:
-    """A pipeline with every kind of node, over rows of which each kind sets some aside."""
-    rows = [row | {"items": [*range(row["id"] % 4)]} for row in numbered(14, left=[3, 11], right=[11, 12])]
-    return graph(
-        platform, rows, sinks="out lost joins", chunk=chunk,
-        gates=[fork("split", "rows", "a", "b", "c")],
-        transforms=[
-            refuse("left", "a", "lefts"), refuse("right", "b", "rights"),
-            {"name": "unpack", "plugin": "json_explode", "input": "c", "on_success": "items",
-             "on_error": "lost", "options": {"array_field": "items"}},
-        ],
-        coalesce=[{"name": "joined", "branches": {"a": "lefts", "b": "rights"}, "policy": "quorum",
-                   "quorum_count": 1, "merge": "nested", "on_success": "joins"}],
-        aggregations=[
-            batching("mean", "items", "means", "own", trigger={"count": 5}),
-            stats("sums", "means", "out", "total", trigger={"count": 3}),
-        ],
-        dagster={"shards": shards},
-    )  # fmt: skip
-
-
-@pytest.mark.dagster_process
-def test_bytes_and_counts_are_the_same_for_every_chunk_size_and_shards(platform: Platform) -> None:
-    own(platform, 'return BatchResult(frame.assign(total=frame["item"].sum()).head(1)[["id", "total"]], '
-                  'rejected=frame["id"] == 13)')  # fmt: skip
-    told = []
-    for chunk, shards in ((0, 1), (1, 1), (7, 1), (3, 3)):
-        facts = platform.completed(everything(platform, chunk, shards), process=shards > 1)
-        if shards > 1:
-            steps = platform.sql(f"SELECT DISTINCT node FROM phases WHERE run_id = '{facts['run_id']}'")
-            assert sum(step["node"].startswith("process_0_") for step in steps) == 3
-        record = platform.sql(
-            f"""SELECT token_text(token) AS name, outcome, sink, node FROM outcomes
-                WHERE run_id = '{facts["run_id"]}' ORDER BY token"""
-        )
-        told.append((platform.outputs(), balanced(platform, facts)["outcomes"], record))
-
-    assert all(one == told[0] for one in told)
-    outputs, outcomes, _ = told[0]
-    assert outcomes == {
-        "coalesced": 24,
-        "completed": 13 + 2,  # all but row 11 join; 4 batches of items come to 2 sums
-        "consumed_in_batch": 18 + 4,
-        "expanded": 10,
-        "forked": 14,
-        "quarantined": 4 + 4 + 1,  # in the branches, empty lists, the item of row 13
-    }
-    assert json.loads(outputs["joins.jsonl"].splitlines()[3]).keys() == {"b"}
