@@ -1,7 +1,7 @@
 """The first act of a later stage's sweeps: an aggregation makes its outputs of whole batches."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -105,9 +105,15 @@ class Batching:
         return np.repeat(np.arange(len(sizes)), sizes)
 
     def _call(self, walk: Walk, rows: Rows) -> Made:
-        try:
+        with self._naming(walk, rows):
             many = None if self._passthrough else self._all_at_once(rows)
-            return self._one_by_one(rows) if many is None else many
+        return self._one_by_one(walk, rows) if many is None else many
+
+    @contextmanager
+    def _naming(self, walk: Walk, rows: Rows) -> Iterator[None]:
+        """Turns whatever the plugin raises over some members into the failure that names them."""
+        try:
+            yield
         except PluginError as error:
             raise walk.failure(self.node, rows, error) from error.cause
         except Exception as error:
@@ -127,7 +133,7 @@ class Batching:
         failed = {number: error.reason for number, error in many.failed.items()}
         return Made(many.rows, many.batch, ordinals, many.rejected, failed, tries)
 
-    def _one_by_one(self, rows: Rows) -> Made:
+    def _one_by_one(self, walk: Walk, rows: Rows) -> Made:
         outputs: list[Rows] = []
         batch_of, ordinals = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         rejected: dict[int, Reason] = {}
@@ -136,7 +142,8 @@ class Batching:
         start = 0
         for place, batch in enumerate(self.batches):
             members = rows.slice(start, batch.members)
-            folded, failed_tries = self.stage.retry.call(partial(self._fold, members))
+            with self._naming(walk, members):
+                folded, failed_tries = self.stage.retry.call(partial(self._fold, members))
             if isinstance(folded, RowError):
                 folded = Folded((), {}, row_error_reason(folded, None))
             if failed_tries:

@@ -131,7 +131,10 @@ def _check_cycles(
         cycle = cycle_in(stuck, edges)[:-1]
         first = cycle.index(min(cycle, key=order.index))
         members = [*cycle[first:], *cycle[: first + 1]]
-        findings.add(places[members[0]], f"rows would go round for ever: {' -> '.join(members)}")
+        found = f"rows would go round for ever: {' -> '.join(members)}"
+        findings.add(
+            places[members[0]], f"{found}; let one of them read or feed another connection, or a sink"
+        )
         circling.update(cycle)
         _, stuck = topological([name for name in stuck if name not in circling], edges)
     return frozenset(circling)

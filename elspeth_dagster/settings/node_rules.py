@@ -40,7 +40,8 @@ def check_coalesce(coalesce: CoalesceEntry, path: KeyPath) -> Found:
         yield (*path, "policy"), "'quorum' needs 'quorum_count'"
     if coalesce.quorum_count is not None and coalesce.quorum_count > len(coalesce.branches):
         count = len(coalesce.branches)
-        yield (*path, "quorum_count"), f"is {coalesce.quorum_count}, but there are only {count} branches"
+        found = f"is {coalesce.quorum_count}, but there are only {count} branches"
+        yield (*path, "quorum_count"), f"{found}; write a number from 1 to {count}"
     if coalesce.merge is MergeStrategy.SELECT and coalesce.select_branch is None:
         yield (*path, "merge"), f"'select' needs 'select_branch', one of: {branches}"
     if coalesce.select_branch is not None and coalesce.select_branch not in coalesce.branches:

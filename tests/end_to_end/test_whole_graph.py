@@ -220,12 +220,12 @@ IMPOSSIBLE = {
     "quorum above": (
         {"gates": [fork("split", "rows", "a", "b")], "transforms": BOTH_REFUSE,
          "coalesce": [join(policy="quorum", quorum_count=3)]},
-        ["coalesce[0].quorum_count", "is 3, but there are only 2 branches"],
+        ["coalesce[0].quorum_count", "is 3, but there are only 2 branches; write a number from 1 to 2"],
     ),
     "unreachable": (
         {"transforms": [refuse("on", "rows", "out"), refuse("one", "circle", "round"),
                         refuse("two", "round", "circle")]},
-        ["transforms[1]: rows would go round for ever: one -> two -> one"],
+        ["transforms[1]: rows would go round for ever: one -> two -> one; let one of them read or feed"],
     ),
     "no producer": (
         {"transforms": [refuse("on", "rows", "out"), refuse("one", "rowss", "lost")]},
