@@ -10,7 +10,7 @@ import pyarrow as pa
 from elspeth_dagster.engine.travel import Arrived, Positions
 from elspeth_dagster.graph import CoalesceRule
 from elspeth_dagster.rows.canonical import canonical_text
-from elspeth_dagster.rows.rows import Column, Logical, Rows, Shape, present
+from elspeth_dagster.rows.rows import Column, Rows, Shape, present
 from elspeth_dagster.settings import CoalescePolicy, MergeStrategy
 
 Mask = npt.NDArray[np.bool_]
@@ -144,7 +144,7 @@ def _merged_rows(rule: CoalesceRule, tokens: Mapping[str, Arrived]) -> tuple[Row
     if rule.merge is MergeStrategy.SELECT and rule.select_branch is not None:
         return rows[rule.select_branch], ()
     if rule.merge is MergeStrategy.NESTED:
-        columns = {branch: Column(of.objects(), Logical.JSON) for branch, of in rows.items()}
+        columns = {branch: of.as_column() for branch, of in rows.items()}
         return Rows.uniform(first.tokens, columns), ()
     return _union(list(rows.values()))
 

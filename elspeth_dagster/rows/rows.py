@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from elspeth_dagster.rows.arrays import filled
-from elspeth_dagster.rows.canonical import canonical_cells, hash_rows
+from elspeth_dagster.rows.canonical import canonical_cells, canonical_objects, hash_rows
 from elspeth_dagster.rows.domain import MARKER
 from elspeth_dagster.rows.texts import json_cells, json_objects
 from elspeth_dagster.rows.values import build_column, decode_value
@@ -219,6 +219,13 @@ class Rows:
         if "hashes" in self.__dict__:
             rows.__dict__["hashes"] = self.hashes
         return rows
+
+    def as_column(self) -> Column:
+        """Each row as the value of one column, with its canonical form, which need not be parsed for it."""
+        column = Column(self.objects(), Logical.JSON)
+        cells = {name: held.canonical for name, held in self.columns.items()}
+        column.__dict__["canonical"] = canonical_objects(cells, self.shapes, self.shape)
+        return column
 
     def objects(self) -> pa.Array:
         """Each row as one exact JSON object, keys in the row's own order (string)."""

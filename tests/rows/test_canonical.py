@@ -19,6 +19,8 @@ from elspeth_dagster.rows.canonical import (
     sha256_rows,
 )
 from elspeth_dagster.rows.errors import InvalidValueError
+from elspeth_dagster.rows.rows import Rows
+from elspeth_dagster.rows.tokens import root_tokens
 from elspeth_dagster.rows.values import build_column, decode_value
 
 rfc_values = containers(st.one_of(st.none(), st.booleans(), safe_ints, floats, texts)).filter(
@@ -181,3 +183,10 @@ def test_hashing_in_pieces_changes_nothing():
     rows = [{"a": big + str(index)} if index % 2 else {"b": index} for index in range(20)]
     cells, shapes, shape = cells_of(rows)
     assert hash_rows(cells, shapes, shape).equals(sha256_rows(canonical_objects(cells, shapes, shape)))
+
+
+def test_rows_as_one_column_have_the_canonical_form_of_their_values():
+    dicts = [{"b": 1, "a": 1.0, "c": {"z": [1, None], "a": "é\n"}}, {"$elspeth": 1}, {"a": None, "b": 2**70}]
+    column = Rows.from_dicts(root_tokens(0, 3), dicts).as_column()
+    assert column.to_python() == dicts
+    assert column.canonical.to_pylist() == canonical_cells(column.values, is_json=True).to_pylist()
