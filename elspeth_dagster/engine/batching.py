@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -42,6 +43,16 @@ class Made:
     failed: Mapping[int, Reason] = field(default_factory=dict)
     tries: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
+    @classmethod
+    def nothing(
+        cls,
+        rejected: Mapping[int, Reason],
+        failed: Mapping[int, Reason],
+        tries: Mapping[int, tuple[str, ...]],
+    ) -> Self:
+        """No outputs."""
+        return cls(None, np.zeros(0, np.int64), np.zeros(0, np.int64), rejected, failed, tries)
+
 
 @dataclass(frozen=True)
 class Folded:
@@ -75,7 +86,8 @@ class Batching:
         return self.node.aggregation
 
     @property
-    def _passthrough(self) -> bool:
+    def passthrough(self) -> bool:
+        """Whether the members come back."""
         return self.rule.output_mode is OutputMode.PASSTHROUGH
 
     def sweep(self, members: Arrived) -> Swept:
@@ -86,27 +98,35 @@ class Batching:
         """
         walk = Walk(self.stage.graph)
         made = self._checked(self._call(walk, members.rows))
+        self.end_members(walk, members, made)
+        if not self.passthrough:
+            self.put_out(walk, members.rows.tokens.take(pa.array(self._anchors())), made)
+        return self.stage.finish(walk, members.rows.num_rows)
+
+    def end_members(self, walk: Walk, members: Arrived, made: Made) -> None:
+        """Sets members aside, and consumes the others or passes them on."""
         of_batch = self._batch_of_members(members.rows.num_rows)
         if made.tries:
             tries = {at: made.tries[b] for at, b in enumerate(of_batch.tolist()) if b in made.tries}
             walk.record.failed_tries(members.rows.tokens, self.node.name, members.version, tries)
         self._set_aside(walk, members, of_batch, made)
         kept = _kept(made, of_batch)
-        if self._passthrough:
+        if self.passthrough:
             self._pass_on(walk, members, of_batch, kept, made)
         else:
             self._consume(walk, members, of_batch, kept)
-            self._put_out(walk, members, made)
-        return self.stage.finish(walk, members.rows.num_rows)
 
     def _batch_of_members(self, count: int) -> Positions:
+        """Per member the place of its batch; members of one batch may be a slice of it."""
+        if len(self.batches) == 1:
+            return np.zeros(count, np.int64)
         sizes = np.array([batch.members for batch in self.batches], np.int64)
         assert sizes.sum() == count
         return np.repeat(np.arange(len(sizes)), sizes)
 
     def _call(self, walk: Walk, rows: Rows) -> Made:
         with self._naming(walk, rows):
-            many = None if self._passthrough else self._all_at_once(rows)
+            many = None if self.passthrough else self._all_at_once(rows)
         return self._one_by_one(walk, rows) if many is None else many
 
     @contextmanager
@@ -127,8 +147,7 @@ class Batching:
         every = range(len(self.batches))
         tries = dict.fromkeys(every, failed_tries) if failed_tries else {}
         if isinstance(many, RowError):
-            reason, nothing = row_error_reason(many, None), np.zeros(0, np.int64)
-            return Made(None, nothing, nothing, {}, dict.fromkeys(every, reason), tries)
+            return Made.nothing({}, dict.fromkeys(every, row_error_reason(many, None)), tries)
         ordinals = np.arange(len(many.batch)) - np.searchsorted(many.batch, many.batch, side="left")
         failed = {number: error.reason for number, error in many.failed.items()}
         return Made(many.rows, many.batch, ordinals, many.rejected, failed, tries)
@@ -160,7 +179,7 @@ class Batching:
         return Made(made, np.concatenate(batch_of), np.concatenate(ordinals), rejected, failed, tries)
 
     def _fold(self, members: Rows) -> Folded:
-        with closing(self.plugin.fold(passthrough=self._passthrough)) as fold:
+        with closing(self.plugin.fold(passthrough=self.passthrough)) as fold:
             refused = fold.add(members, range(members.num_rows))
             made = fold.finish()
             if isinstance(made, BatchError):
@@ -177,11 +196,7 @@ class Batching:
                 continue
             expected = self._expected(made, batch)
             if expected is not None and counts[place] != expected:
-                failed[place] = {
-                    "reason": "unexpected_output_count",
-                    "expected": expected,
-                    "found": int(counts[place]),
-                }
+                failed[place] = unexpected_count(expected, int(counts[place]))
         if len(failed) == len(made.failed) or made.rows is None:
             return replace(made, failed=failed)
         kept = ~np.isin(made.batch_of, list(failed))
@@ -191,7 +206,7 @@ class Batching:
         )
 
     def _expected(self, made: Made, batch: Batch) -> int | None:
-        if not self._passthrough:
+        if not self.passthrough:
             return self.rule.expected_output_count
         start = batch.first - self.batches[0].first
         refused = sum(start <= position < start + batch.members for position in made.rejected)
@@ -226,11 +241,17 @@ class Batching:
             batch=self._numbers(of_batch[kept]),
         )
 
-    def _put_out(self, walk: Walk, members: Arrived, made: Made) -> None:
-        """New tokens, each hanging off the member that completed its batch, or off the first."""
+    def put_out(self, walk: Walk, members: pa.Array, made: Made) -> None:
+        """New tokens, each hanging off the member that completed its batch, or off the first.
+
+        Args:
+            walk: Takes them on.
+            members: The token of that member, for each batch.
+            made: The outputs.
+        """
         if made.rows is None or not made.rows.num_rows:
             return
-        anchors = members.rows.tokens.take(pa.array(self._anchors()[made.batch_of]))
+        anchors = members.take(pa.array(made.batch_of))
         tokens = children_at(anchors, PathKind.BATCH, pa.array(made.ordinals))
         fired = np.array([batch.fired_us for batch in self.batches], np.int64)[made.batch_of]
         outputs = Arrived(made.rows.with_tokens(tokens), 0, pa.array(fired))
@@ -258,6 +279,11 @@ class Batching:
         walk.record.version(tokens, version, rows.hashes)
         passed = Arrived(rows, version, pa.array(fired))
         walk.move(self.node.name, passed, came_as=members.version, batch=self._numbers(of_batch[kept]))
+
+
+def unexpected_count(expected: int, found: int) -> Reason:
+    """Why a batch fails that put out more or fewer rows than it may."""
+    return {"reason": "unexpected_output_count", "expected": expected, "found": found}
 
 
 def _kept(made: Made, of_batch: Positions) -> Positions:

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from secrets import token_hex
 
-import numpy as np
 import pyarrow as pa
 
 from elspeth_dagster.engine.travel import Arrived
@@ -69,7 +68,7 @@ def read_members(landscape: Landscape, parts: Sequence[PartRow], first: int, cou
                 Rows.from_table(table), part.info["version"], table.column(_ARRIVED).combine_chunks()
             )
             if end - begin < part.rows:
-                arrived = arrived.take(np.arange(begin - start, end - start))
+                arrived = arrived.slice(begin - start, end - begin)
             yield arrived
         start += part.rows
 

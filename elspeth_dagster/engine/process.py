@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from elspeth_dagster.engine.batches import Batch
 from elspeth_dagster.engine.batching import Batching
 from elspeth_dagster.engine.behind import one_behind
 from elspeth_dagster.engine.boundary import Boundary, TypesState
 from elspeth_dagster.engine.chunk_commit import ChunkCommit
 from elspeth_dagster.engine.completeness import chunks_to_do, stage_node
+from elspeth_dagster.engine.giant import GiantBatch, is_giant
 from elspeth_dagster.engine.inbound import read_members
 from elspeth_dagster.engine.lifecycle import opened
 from elspeth_dagster.engine.plan import planned_batches
@@ -69,7 +69,7 @@ def _sweeps(work: Work, stage: int, ordinal: int, plugins: Mapping[str, Plugin])
     plugin = plugins[aggregation.name]
     assert isinstance(plugin, BatchPlugin)
     batches = planned_batches(work, stage, ordinal)
-    yield _sweep_batches(work, Batching(sweeper, aggregation, plugin, batches), batches)
+    yield from _sweep_batches(work, Batching(sweeper, aggregation, plugin, batches))
 
 
 def _sweep_records(work: Work, sweeper: Stage, ordinal: int) -> Iterator[Swept]:
@@ -85,11 +85,14 @@ def _sweep_records(work: Work, sweeper: Stage, ordinal: int) -> Iterator[Swept]:
         yield swept
 
 
-def _sweep_batches(work: Work, batching: Batching, batches: list[Batch]) -> Swept:
+def _sweep_batches(work: Work, batching: Batching) -> Iterator[Swept]:
     parts = reads.parts(work.landscape, work.run_id, batching.node.name)
-    count = sum(batch.members for batch in batches)
-    pieces = list(read_members(work.landscape, parts, batches[0].first, count))
-    return batching.sweep(in_token_order(pieces))
+    count = sum(batch.members for batch in batching.batches)
+    read = partial(read_members, work.landscape, parts, batching.batches[0].first, count)
+    if is_giant(batching, work.chunk_rows):
+        yield from GiantBatch(batching, read, work.chunk_rows).sweep()
+    else:
+        yield batching.sweep(in_token_order(list(read())))
 
 
 def _records(work: Work, ordinal: int) -> Records | None:

@@ -36,6 +36,12 @@ class Arrived:
         anchors = {gate: held[positions] for gate, held in self.anchors.items()}
         return Arrived(self.rows.take(indices), self.version, self.arrived_us.take(indices), anchors)
 
+    def slice(self, offset: int, length: int) -> "Arrived":
+        """`length` of them from `offset`."""
+        anchors = {gate: held[offset : offset + length] for gate, held in self.anchors.items()}
+        arrived_us = self.arrived_us.slice(offset, length)
+        return Arrived(self.rows.slice(offset, length), self.version, arrived_us, anchors)
+
     def filter(self, mask: pa.Array) -> "Arrived":
         """Those where `mask` is true."""
         kept = mask.to_numpy(zero_copy_only=False)
