@@ -12,7 +12,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 CSV_FIELDS = {
     "a": "a", "b": "b", "c": "c", "User ID": "user_id", "n": "n", "Größe": "größe",
-    " Amount (USD) ": "amount_usd", "class": "class_",
+    " Amount (USD) ": "amount_usd", "class": "class_", "n.k": "n_k",
 }  # fmt: skip
 """Headers, and the fields that they become."""
 JSON_FIELDS = ("a", "b", "c", "n", "User ID", "größe", "$elspeth", "🙂 key")

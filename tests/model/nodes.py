@@ -88,8 +88,10 @@ def _field_mapper(options: Mapping[str, Any], row: Row, originals: Originals) ->
     headers: dict[str, str] = {}
     left: set[str] = set()
     for source, target in options.get("mapping", {}).items():
-        name = aliased.name_of(source)
-        if name is None and "." in source:
+        # A dot is a path; a field with a dot in its name can't be named, only one with a dot in its header.
+        is_path = "." in source and source not in originals.values()
+        name = None if is_path else aliased.name_of(source)
+        if is_path:
             found, value = _by_path(aliased, source)
         elif name is None:
             found, value = False, None
@@ -105,7 +107,9 @@ def _field_mapper(options: Mapping[str, Any], row: Row, originals: Originals) ->
         if name is not None and name in originals:
             headers[target] = originals[name]
     for source, target in options.get("mapping", {}).items():
-        if target in moved and target in row and target not in left and aliased.name_of(source) != target:
+        is_path = "." in source and source not in originals.values()
+        same = not is_path and aliased.name_of(source) == target
+        if target in moved and target in row and target not in left and not same:
             raise RowError(target)
     if options.get("select_only"):
         return moved, headers

@@ -81,3 +81,20 @@ def test_a_declared_column_whose_original_header_cannot_be_written(
     assert model is not None
     assert model.sinks["out"].content == b"B\r\n"
     assert b"encoding: field size" in model.sinks["bad"].content
+
+
+@CUTS
+def test_a_dot_is_a_path_even_where_a_field_has_that_name(shop: Workshop, chunk_rows: int | None) -> None:
+    def mapper(name: str, connection: str, to: str, mapping: dict[str, str]) -> dict[str, Any]:
+        return {
+            "name": name, "plugin": "field_mapper", "input": connection, "on_success": to, "on_error": "bad",
+            "options": {"mapping": mapping},
+        }  # fmt: skip
+
+    transforms = [mapper("one", "all", "dotted", {"b": "n.k"}), mapper("two", "dotted", "out", {"n.k": "x"})]
+    settings = {
+        "source": source("jsonl", "all"),
+        "transforms": transforms,
+        "sinks": {"out": sink("out"), "bad": sink("bad")},
+    }
+    agree(shop, settings, b'{"b": 0}\n{"b": 1, "n": {"k": 2}}\n{"b": 1, "n": 3}\n', chunk_rows=chunk_rows)
