@@ -26,7 +26,7 @@ _HASH_BYTES = 32
 _ESCAPED = r'["\\\x00-\x1f]'
 _NOT_CANONICAL_TEXT = r"^(?:[\[{]|-?[0-9]+[.e])"
 # Where orjson would write a float unlike ECMAScript, lose an integer's digits, or might not sort as UTF-16.
-_PAST_ORJSON = re.compile(r"[0-9]e|\.0(?![0-9])|[0-9]{19}|[\U00010000-\U0010ffff]")
+_PAST_ORJSON = re.compile(r"[0-9]e|\.0(?![0-9])|[0-9]{19}|[\U00010000-\U0010ffff]|\\u[dD][89abAB]")
 _HASHED_AT_ONCE_BYTES = 16 << 20
 
 
