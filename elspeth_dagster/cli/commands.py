@@ -13,7 +13,7 @@ import click
 
 from elspeth_dagster import __version__
 from elspeth_dagster.errors import ElspethError
-from elspeth_dagster.settings import SettingsError
+from elspeth_dagster.settings import MAX_SHARDS, SettingsError
 
 COMPLETED, FAILED, BAD_SETTINGS, INTERRUPTED = 0, 1, 2, 3
 _EXIT_BY_STATUS = {"completed": COMPLETED, "failed": FAILED, "interrupted": INTERRUPTED}
@@ -21,6 +21,10 @@ _EXIT_BY_STATUS = {"completed": COMPLETED, "failed": FAILED, "interrupted": INTE
 _landscape_option = click.option(
     "--landscape", "landscape", default="", metavar="DIR_OR_URL",
     help="Where runs are recorded. Default: ELSPETH_LANDSCAPE, else landscape/ under the platform root.",
+)  # fmt: skip
+_force_option = click.option(
+    "--force", is_flag=True,
+    help="Take processes on other hosts for dead whose last heartbeat is more than a minute old.",
 )  # fmt: skip
 _json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on standard output."
@@ -85,8 +89,9 @@ def run(settings: Path, limit: int | None, source_path: str | None, landscape: s
     location = _prepare(landscape)
     platform.prepare_dagster_home()
     with _live(location, compiled.graph.pipeline) as level:
-        launched = execute.run_pipeline(
-            compiled, location, limit=limit, source_path=source_path, log_level=level
+        choices = {"limit": limit, "source_path": source_path}
+        launched = execute.PipelineLaunch(compiled, location, log_level=level).execute(
+            {name: value for name, value in choices.items() if value is not None}
         )
     return _report(launched, location, as_json=as_json)
 
@@ -94,10 +99,16 @@ def run(settings: Path, limit: int | None, source_path: str | None, landscape: s
 @main.command()
 @click.argument("run_id", metavar="RUN")
 @click.option("--restart-source", is_flag=True, help="Drop what was read so far, and read the source again.")
+@click.option(
+    "--shards", type=click.IntRange(1, MAX_SHARDS), help="Share the chunks out among so many processes."
+)
+@_force_option
 @_landscape_option
 @_json_option
 @_reporting
-def resume(run_id: str, landscape: str, *, restart_source: bool, as_json: bool) -> int:
+def resume(
+    run_id: str, shards: int | None, landscape: str, *, restart_source: bool, force: bool, as_json: bool
+) -> int:
     """Continues a run that failed, or whose process is gone, where it stopped."""
     from elspeth_dagster.landscape import reads  # noqa: PLC0415 - keeps `--help` fast
     from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415
@@ -112,8 +123,33 @@ def resume(run_id: str, landscape: str, *, restart_source: bool, as_json: bool) 
         return _report(execute.Launched(run_id, ""), location, as_json=as_json)
     platform.prepare_dagster_home()
     with _live(location, known.pipeline) as level:
-        launched = execute.resume_run(known, location, restart_source=restart_source, log_level=level)
+        how = execute.Resume(restart_source, force, shards, level)
+        launched = execute.resume_run(known, location, how, say=lambda line: click.echo(line, err=True))
     return _report(launched, location, as_json=as_json)
+
+
+@main.command()
+@click.argument("run_id", metavar="RUN")
+@click.option("--by", help="Who gives it up, for the record. Default: user@host.")
+@_force_option
+@_landscape_option
+@_json_option
+@_reporting
+def abandon(run_id: str, by: str | None, landscape: str, *, force: bool, as_json: bool) -> int:
+    """Ends a run that nobody will resume, and frees what it holds; its record stays."""
+    from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415 - keeps `--help` fast
+    from elspeth_dagster.orchestration import giving_up, platform  # noqa: PLC0415
+
+    platform.prepare_dagster_home()
+    with Landscape.open(_prepare(landscape), create=False) as opened:
+        done = giving_up.abandon(opened, run_id, by=by, force=force)
+    if as_json:
+        _print_json({"run_id": run_id, "status": done.status.value, "removed_files": done.removed})
+    elif done.changed:
+        click.echo(f"run {run_id} is abandoned; {done.removed} files that only it needed were removed")
+    else:
+        click.echo(f"run {run_id} is {done.status.value} already; nothing was changed", err=True)
+    return COMPLETED
 
 
 def _prepare(landscape: str) -> Any:

@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-_COLOURS = {"completed": "green", "failed": "red", "interrupted": "yellow", "running": "cyan"}
+_COLOURS = {
+    "completed": "green", "failed": "red", "interrupted": "yellow", "running": "cyan", "abandoned": "magenta",
+}  # fmt: skip
 
 
 def _console() -> Console:
@@ -39,7 +41,8 @@ def run(facts: dict[str, Any], problem: str | None) -> None:
         text = problem or (error["message"] if error else "")
         if text:
             click.echo(text, err=True)
-        console.print(f"  continue it with: elspeth resume {facts['run_id']}")
+        if facts["status"] != "abandoned":
+            console.print(f"  continue it with: elspeth resume {facts['run_id']}")
 
 
 def runs(found: Sequence[dict[str, Any]], *, now: datetime) -> None:

@@ -5,15 +5,22 @@ from elspeth_dagster.engine.refusals import Failure
 from elspeth_dagster.engine.work import Work
 from elspeth_dagster.graph import EdgeMode
 from elspeth_dagster.landscape.commits import ArtifactFacts
+from elspeth_dagster.landscape.model import AttemptStatus
+from elspeth_dagster.landscape.section import enter_section
 from elspeth_dagster.plugins.base import Sink
 
 
 def publish_sink_of(work: Work, sink: str) -> ArtifactFacts:
     """Publishes a sink, once; done already, only its artifact is given.
 
+    The first publish of a run waits until no other run of the pipeline publishes.
+
     Raises:
+        SectionHeldError: Another run stopped while it published.
         ElspethError: As `publish_sink`.
     """
+    if work.attempt.status is not AttemptStatus.COMPLETED:
+        enter_section(work.landscape, work.attempt, say=work.progress.say, pause=work.pause)
     graph = work.compiled.graph
     failure_name = work.compiled.settings.sinks[sink].on_write_failure
     failure_sink = _plugin(work, failure_name) if failure_name in graph.sinks else None

@@ -16,6 +16,7 @@ from elspeth_dagster.landscape.errors import (
     HeldByNewerError,
     NoSuchRunError,
     RecordFormatError,
+    RunAbandonedError,
     RunAliveError,
     SettingsChangedError,
     SupersededError,
@@ -31,6 +32,7 @@ from elspeth_dagster.landscape.model import (
 )
 from elspeth_dagster.landscape.processes import identify, liveness, register, signs_of_life
 from elspeth_dagster.landscape.schema import attempts, phases, runs
+from elspeth_dagster.landscape.section import leave_section
 
 __all__ = [
     "Attempt",
@@ -169,6 +171,7 @@ def complete_run(
             raise FenceLostError(attempt.run_id, attempt.number, str(draft.key), "the run is completed")
         ended = {"status": AttemptStatus.COMPLETED.value, "ended_at": now}
         connection.execute(update(attempts).where(*_is(attempt)).values(**ended))
+        leave_section(connection, attempt.run_id)
 
     return commit_and(landscape, attempt, draft, finish)
 
@@ -218,6 +221,8 @@ def _existing(connection: Connection, request: AttemptRequest) -> Attempt | None
         return None
     if row.run_status != RunStatus.COMPLETED and row.number != row.fence:
         raise SupersededError(row.run_id, row.number, row.fence, row.dagster_run_id)
+    if row.run_status == RunStatus.ABANDONED:
+        raise RunAbandonedError(row.run_id)
     return _attempt(row)
 
 
@@ -284,12 +289,14 @@ def _continue(connection: Connection, request: AttemptRequest, run: Row[Any]) ->
     ).one()
     if run.status == RunStatus.COMPLETED:
         return _attempt(latest)
+    if run.status == RunStatus.ABANDONED:
+        raise RunAbandonedError(run.run_id)
     differences = request.comparable(run.settings, dict(request.settings))
     if differences:
         raise SettingsChangedError(run.run_id, differences)
     now = datetime.now(UTC)
     if latest.status == AttemptStatus.RUNNING:
-        _make_sure_it_is_dead(connection, request, latest)
+        _require_dead(connection, latest, request.dagster_finished, force=request.force)
         superseded = {"status": AttemptStatus.SUPERSEDED.value, "ended_at": now}
         connection.execute(update(attempts).where(*_is(_attempt(latest))).values(**superseded))
     fence = run.fence + 1
@@ -298,10 +305,40 @@ def _continue(connection: Connection, request: AttemptRequest, run: Row[Any]) ->
     return _open(connection, request, run_id=run.run_id, number=fence, created_at=run.created_at, now=now)
 
 
-def _make_sure_it_is_dead(connection: Connection, request: AttemptRequest, latest: Row[Any]) -> None:
-    if request.dagster_finished(latest.dagster_run_id):
+def require_dead(
+    landscape: Landscape, run_id: str, *, dagster_finished: Callable[[str], bool], force: bool = False
+) -> None:
+    """Makes sure that nobody works on a run.
+
+    Args:
+        landscape: The landscape.
+        run_id: The run, which exists.
+        dagster_finished: Tells whether a Dagster run is over, as far as Dagster knows.
+        force: Whether the user takes old heartbeats of other hosts for death.
+
+    Raises:
+        RunAliveError: Its latest attempt is, or may be, at work.
+    """
+    with landscape.read() as connection:
+        require_dead_in(connection, run_id, dagster_finished, force=force)
+
+
+def require_dead_in(
+    connection: Connection, run_id: str, dagster_finished: Callable[[str], bool], *, force: bool
+) -> None:
+    """Does what `require_dead` does, in a transaction."""
+    query = _attempts_with_runs().where(attempts.c.run_id == run_id, attempts.c.number == runs.c.fence)
+    latest = connection.execute(query).one()
+    if latest.status == AttemptStatus.RUNNING:
+        _require_dead(connection, latest, dagster_finished, force=force)
+
+
+def _require_dead(
+    connection: Connection, latest: Row[Any], dagster_finished: Callable[[str], bool], *, force: bool
+) -> None:
+    if dagster_finished(latest.dagster_run_id):
         return
-    facts = signs_of_life(connection, latest.run_id, latest.number, force=request.force)
+    facts = signs_of_life(connection, latest.run_id, latest.number, force=force)
     if facts:
         raise RunAliveError(latest.run_id, latest.number, latest.dagster_run_id, facts)
 

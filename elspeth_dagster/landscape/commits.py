@@ -110,6 +110,8 @@ def check_fence(
         raise FenceLostError(
             attempt.run_id, attempt.number, str(key), f"attempt {row.fence} holds the run now"
         )
+    if row.status == RunStatus.ABANDONED:
+        raise FenceLostError(attempt.run_id, attempt.number, str(key), "the run was abandoned")
     if row.status == RunStatus.COMPLETED and key.phase < Phase.EXPORT:
         known = _committed_content(connection, attempt.run_id, key)
         if known is None:

@@ -113,6 +113,13 @@ class RunAliveError(AttemptRefusedError):
         self.facts = tuple(facts)
 
 
+class RunAbandonedError(AttemptRefusedError):
+    """The run was given up and cannot be continued."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"run {run_id} was abandoned, so it cannot be continued; start a new run")
+
+
 class SettingsChangedError(AttemptRefusedError):
     """The settings differ from those that the run began with in something that may not change."""
 
@@ -132,6 +139,37 @@ class FenceLostError(LandscapeError):
         super().__init__(
             f"run {run_id}: attempt {number} may not commit {what}: {why}. Nothing was committed."
         )
+
+
+class SectionHeldError(LandscapeError):
+    """A run of the same pipeline stopped while it published."""
+
+    def __init__(self, pipeline: str, run_id: str, holder: str, standing: str) -> None:
+        self.pipeline = pipeline
+        super().__init__(
+            f"pipeline {pipeline!r}, run {run_id}: run {holder} stopped while it published ({standing}), "
+            "so some sinks may hold its rows already. Nothing of this run was published. Finish "
+            f"that one with: elspeth resume {holder}, or give it up with: elspeth abandon {holder}. "
+            f"Then resume this run: elspeth resume {run_id}"
+        )
+        self.holder = holder
+
+
+class SectionBusyError(LandscapeError):
+    """A run of the same pipeline publishes and does not finish."""
+
+    retryable = True
+
+    def __init__(
+        self, pipeline: str, run_id: str, holder: str, signs: Sequence[str], waited_s: float
+    ) -> None:
+        self.pipeline = pipeline
+        super().__init__(
+            f"pipeline {pipeline!r}, run {run_id}: run {holder} has been publishing for {waited_s:.0f} s "
+            f"({'; '.join(signs)}). Nothing of this run was published; resume it when that one is done: "
+            f"elspeth resume {run_id}"
+        )
+        self.holder = holder
 
 
 class DeterminismError(LandscapeError):
@@ -171,7 +209,7 @@ class MissingChunkError(LandscapeError):
 
 
 class NotCompletedError(LandscapeError):
-    """Something was asked for that only a completed run allows."""
+    """Something was asked for that only a run that has ended for good allows."""
 
     def __init__(self, run_id: str, status: str) -> None:
         super().__init__(f"run {run_id} is not completed but {status}; its parts are still needed")

@@ -34,7 +34,7 @@ def sweep_attempt_leftovers(landscape: Landscape, attempt: Attempt) -> int:
 
 
 def delete_parts(landscape: Landscape, run_id: str) -> int:
-    """Removes the parts of a completed run, and everything else below its folder that is no segment.
+    """Removes the parts of a run that has ended for good, and all else below its folder that is no segment.
 
     Returns:
         How many files were removed.
@@ -44,7 +44,7 @@ def delete_parts(landscape: Landscape, run_id: str) -> int:
     """
     with landscape.read() as connection:
         status = connection.execute(select(runs.c.status).where(runs.c.run_id == run_id)).scalar_one_or_none()
-        if status != RunStatus.COMPLETED:
+        if status not in (RunStatus.COMPLETED, RunStatus.ABANDONED):
             raise NotCompletedError(run_id, str(status))
         spared = _committed_segments(connection, run_id)
     return _sweep(landscape, _folders(landscape, run_id), spared)

@@ -23,12 +23,13 @@ class Phase(IntEnum):
 
 
 class RunStatus(StrEnum):
-    """Status of a run: completed for ever, or that of its latest attempt."""
+    """Status of a run: completed or abandoned for ever, or that of its latest attempt."""
 
     RUNNING = "running"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
     COMPLETED = "completed"
+    ABANDONED = "abandoned"
 
 
 class AttemptStatus(StrEnum):
@@ -47,6 +48,7 @@ class PhaseStatus(StrEnum):
     STARTED = "started"
     COMPLETED = "completed"
     FAILED = "failed"
+    ABANDONED = "abandoned"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,9 @@
 import os
 import socket
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -12,11 +15,14 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, insert, select, update
 
 from elspeth_dagster.landscape.catalogue import Landscape
+from elspeth_dagster.landscape.errors import CatalogueLostError
 from elspeth_dagster.landscape.model import Attempt
 from elspeth_dagster.landscape.schema import ops_heartbeats, ops_processes, ops_waiting, runs
 
 HEARTBEAT_LIMIT_S = 60
 """A heartbeat older than this, from another host, may be taken for death, if the user says so."""
+
+HEARTBEAT_EVERY_S = 10.0
 
 _GONE = frozenset("ZX")
 
@@ -167,6 +173,28 @@ def beat(landscape: Landscape, attempt: Attempt) -> None:
     with landscape.transaction() as connection:
         if not connection.execute(update(ops_heartbeats).where(*here).values(beat_at=now)).rowcount:
             connection.execute(insert(ops_heartbeats).values(**key, beat_at=now))
+
+
+@contextmanager
+def beating(landscape: Landscape, attempt: Attempt, every_s: float = HEARTBEAT_EVERY_S) -> Iterator[None]:
+    """Says now and then that this process lives, until the block ends."""
+    stop = threading.Event()
+
+    def keep_beating() -> None:
+        while not stop.wait(every_s):
+            try:
+                beat(landscape, attempt)
+            except CatalogueLostError:
+                # The work itself finds that out at its next commit, and says it; the next beat may succeed.
+                continue
+
+    thread = threading.Thread(target=keep_beating, name="elspeth-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def wait_until(landscape: Landscape, attempt: Attempt, *, step: str, until: datetime | None) -> None:

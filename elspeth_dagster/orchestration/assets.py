@@ -49,7 +49,11 @@ def sink_key(pipeline: str, sink: str) -> dg.AssetKey:
 
 
 def build_pipeline(
-    compiled: Compiled, upstream: dg.AssetKey | None, *, console: str | None = None
+    compiled: Compiled,
+    upstream: dg.AssetKey | None,
+    *,
+    console: str | None = None,
+    shards: int | None = None,
 ) -> PipelineAssets:
     """Makes a pipeline's assets and its job.
 
@@ -57,11 +61,12 @@ def build_pipeline(
         compiled: The pipeline.
         upstream: What the source reads: an external asset, or another pipeline's sink.
         console: The logger that the job writes to in place of Dagster's own console logger.
+        shards: Among how many ops a stage's chunks are shared out, when not as the settings say.
     """
     pipeline = compiled.graph.pipeline
     settings = compiled.settings.dagster
     check = _Check(BALANCE_CHECK, asset=source_key(pipeline), description=_BALANCE)
-    ops = PipelineOps(compiled, check.get_python_identifier())
+    ops = PipelineOps(compiled, check.get_python_identifier(), shards or settings.shards)
     keys = {SOURCE_OUTPUT: source_key(pipeline)}
     keys |= {sink_output(sink): sink_key(pipeline, sink) for sink in compiled.graph.sinks}
     kinds = {SOURCE_OUTPUT: compiled.settings.source.plugin}
@@ -82,7 +87,7 @@ def build_pipeline(
         owners_by_output_name={output: list(settings.owners) for output in keys},
         code_versions_by_output_name=dict.fromkeys(keys, version),
     )
-    return PipelineAssets(assets, _job(compiled, assets, console))
+    return PipelineAssets(assets, _job(compiled, assets, console, ops.shards))
 
 
 _BALANCE = "Every token that came into a node left it or ended there, and every token ended once."
@@ -99,12 +104,11 @@ def _graph(ops: PipelineOps, *, with_upstream: bool) -> dg.GraphDefinition:
         opened = ops.open_run()(**({"after": begin} if begin is not None else {}))
         compiled = ops.compile_graph()(after=opened)
         loaded = ops.load_source()(after=compiled)
-        shards = ops.compiled.settings.dagster.shards
         processed: dict[int, list[Any]] = {}
         for stage in graph.stages:
             parent = graph.parent_stage(stage)
             before = loaded if parent is None else ops.plan(stage)(after=processed[parent])
-            processed[stage] = [ops.process(stage, shard, shards)(after=before) for shard in range(shards)]
+            processed[stage] = [ops.process(stage, shard)(after=before) for shard in range(ops.shards)]
         checked = ops.check_run()(after=[done for stage in processed.values() for done in stage])
         published: dict[str, Any] = {}
         for sink in graph.sinks:
@@ -145,9 +149,8 @@ def _descriptions(compiled: Compiled) -> dict[str, str]:
     return {SOURCE_OUTPUT: descriptions.of_source(compiled)} | sinks
 
 
-def _job(compiled: Compiled, assets: dg.AssetsDefinition, console: str | None) -> Any:
+def _job(compiled: Compiled, assets: dg.AssetsDefinition, console: str | None, shards: int) -> Any:
     pipeline = compiled.graph.pipeline
-    shards = compiled.settings.dagster.shards
     tags = {"elspeth/pipeline": pipeline}
     if compiled.settings.dagster.max_retries:
         tags["dagster/max_retries"] = str(compiled.settings.dagster.max_retries)

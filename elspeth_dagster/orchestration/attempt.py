@@ -27,8 +27,9 @@ from elspeth_dagster.landscape.digest import json_digest
 from elspeth_dagster.landscape.errors import AttemptRefusedError, FenceLostError
 from elspeth_dagster.landscape.leftovers import sweep_attempt_leftovers
 from elspeth_dagster.landscape.model import Attempt, AttemptStatus, Phase, PhaseStatus
+from elspeth_dagster.landscape.processes import beating
 from elspeth_dagster.orchestration import stories
-from elspeth_dagster.orchestration.names import RESUME_TAG, RUN_ID_TAG, graph_name
+from elspeth_dagster.orchestration.names import FORCE_TAG, RESUME_TAG, RUN_ID_TAG, graph_name
 from elspeth_dagster.orchestration.platform import platform_root
 from elspeth_dagster.orchestration.resource import LandscapeResource
 from elspeth_dagster.plugins.compile import Compiled
@@ -63,6 +64,7 @@ def phase_work(
         if attempt.status is AttemptStatus.RUNNING and is_new(landscape, attempt):
             sweep_attempt_leftovers(landscape, attempt)
         with (
+            beating(landscape, attempt),
             _told(landscape, attempt, compiled),
             _recorded(context, compiled, landscape, attempt, phase),
         ):
@@ -93,17 +95,19 @@ def _request(context: dg.OpExecutionContext, compiled: Compiled, launch: Launch)
         launch=asdict(launch),
         engine_version=__version__,
         code=compiled.code_hashes,
-        dagster_finished=_finished(context.instance),
+        dagster_finished=finished(context.instance),
         comparable=settings_differences,
-        other_pids=_run_process(compiled),
+        force=_chosen_now(run, ancestors, FORCE_TAG) is not None,
+        other_pids=_run_process(context),
     )
 
 
-def _run_process(compiled: Compiled) -> tuple[int, ...]:
+def _run_process(context: dg.OpExecutionContext) -> tuple[int, ...]:
     """The process that hands out the steps: it lives on where every step's process has ended."""
+    if context.job_def.executor_def.name == dg.in_process_executor.name:
+        return ()
     parent = multiprocessing.parent_process()
-    in_step = compiled.settings.dagster.shards > 1 and parent is not None and parent.pid is not None
-    return (parent.pid,) if in_step and parent and parent.pid else ()
+    return (parent.pid,) if parent is not None and parent.pid is not None else ()
 
 
 def _ancestors(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[dg.DagsterRun, ...]:
@@ -126,20 +130,25 @@ def _from_failure(run: dg.DagsterRun, pipeline: str) -> bool:
     return steps is not None and f"{graph_name(pipeline)}.open_run" not in steps
 
 
+def _chosen_now(run: dg.DagsterRun, ancestors: tuple[dg.DagsterRun, ...], tag: str) -> str | None:
+    """A tag's value, unless it was merely copied from the run that this one re-executes."""
+    value = run.tags.get(tag)
+    return None if ancestors and ancestors[0].tags.get(tag) == value else value
+
+
 def _named_run(run: dg.DagsterRun, ancestors: tuple[dg.DagsterRun, ...], *, continues: bool) -> str | None:
     """The run named by the tag; a tag merely copied by "re-execute all" names none."""
-    named = run.tags.get(RUN_ID_TAG)
-    if ancestors and not continues and ancestors[0].tags.get(RUN_ID_TAG) == named:
-        return None
-    return named
+    return run.tags.get(RUN_ID_TAG) if continues else _chosen_now(run, ancestors, RUN_ID_TAG)
 
 
-def _finished(instance: dg.DagsterInstance) -> Callable[[str], bool]:
-    def finished(dagster_run_id: str) -> bool:
+def finished(instance: dg.DagsterInstance) -> Callable[[str], bool]:
+    """Tells whether a Dagster run is over, as far as this instance knows."""
+
+    def is_over(dagster_run_id: str) -> bool:
         run = instance.get_run_by_id(dagster_run_id)
         return run is not None and run.is_finished
 
-    return finished
+    return is_over
 
 
 @contextmanager

@@ -61,6 +61,7 @@ def build_from(
     *,
     landscape: LandscapeResource | None = None,
     console: dg.LoggerDefinition | None = None,
+    shards: int | None = None,
 ) -> dg.Definitions:
     """Definitions of the pipelines of some settings files.
 
@@ -68,6 +69,7 @@ def build_from(
         paths: The settings files.
         landscape: Where runs are recorded, when the resource's defaults are not right.
         console: Replaces Dagster's console logger.
+        shards: Replaces `dagster.shards` of the settings.
     """
     console_name = "console" if console else None
     recorded = landscape or LandscapeResource()
@@ -78,7 +80,7 @@ def build_from(
     jobs: list[Any] = []
     for compiled in loaded.pipelines:
         upstream = _upstream(compiled, targets, outside)
-        pipeline = build_pipeline(compiled, upstream, console=console_name)
+        pipeline = build_pipeline(compiled, upstream, console=console_name, shards=shards)
         assets.append(pipeline.assets)
         jobs.append(pipeline.job)
     assets += [_external(key, path) for key, path in outside.items()]

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,16 +12,18 @@ from uuid import uuid4
 import dagster as dg
 from dagster import DagsterRunStatus, ReexecutionOptions, build_reconstructable_job, execute_job
 
+from elspeth_dagster import __version__
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.landscape import reads
+from elspeth_dagster.landscape.attempts import require_dead
 from elspeth_dagster.landscape.catalogue import Landscape
-from elspeth_dagster.landscape.errors import RunAliveError
+from elspeth_dagster.landscape.errors import RunAbandonedError
 from elspeth_dagster.landscape.location import Location
 from elspeth_dagster.landscape.model import RunStatus
-from elspeth_dagster.landscape.processes import Liveness, liveness
-from elspeth_dagster.landscape.reads import RunRow
+from elspeth_dagster.landscape.reads import AttemptRow, RunRow
+from elspeth_dagster.orchestration.attempt import finished
 from elspeth_dagster.orchestration.definitions import FOLDER_VARIABLE, build_from
-from elspeth_dagster.orchestration.names import RESTART_SOURCE_TAG, RUN_ID_TAG, safe_name
+from elspeth_dagster.orchestration.names import FORCE_TAG, RESTART_SOURCE_TAG, RUN_ID_TAG, safe_name
 from elspeth_dagster.plugins.compile import Compiled, compile_pipeline
 
 
@@ -51,13 +54,13 @@ class Launched:
 
 
 @lru_cache(maxsize=4)
-def pipeline_job(settings_path: str, log_level: str, _launch: str) -> Any:
+def pipeline_job(settings_path: str, log_level: str, shards: int, _launch: str) -> Any:
     """The job of one settings file; what `build_reconstructable_job` calls, in step processes too.
 
     Dagster calls it several times in one launch, and the settings must be the same each time.
     """
     compiled = compile_pipeline(Path(settings_path))
-    definitions = build_from([Path(settings_path)], console=_console(log_level))
+    definitions = build_from([Path(settings_path)], console=_console(log_level), shards=shards or None)
     return definitions.resolve_job_def(safe_name(compiled.graph.pipeline))
 
 
@@ -82,52 +85,56 @@ class _Plain(logging.Formatter):
         return message or record.getMessage()
 
 
-def run_pipeline(
-    compiled: Compiled,
-    location: Location,
-    *,
-    limit: int | None = None,
-    source_path: str | None = None,
-    log_level: str = "INFO",
-    dagster_run_tags: dict[str, str] | None = None,
-    parent: str | None = None,
-) -> Launched:
-    """Runs a pipeline's Dagster job to its end.
+@dataclass(frozen=True)
+class PipelineLaunch:
+    """A pipeline about to be run by its Dagster job, in this process.
 
-    Args:
+    Attributes:
         compiled: The pipeline.
         location: The landscape, to find the run in.
-        limit: Read at most so many records.
-        source_path: Read this file in place of the settings' one.
+        shards: Among how many processes the chunks are shared out; `None` for what the settings say.
         log_level: What the console shows.
-        dagster_run_tags: Tags of the Dagster run.
-        parent: A Dagster run to re-execute from failure.
     """
-    path = str(compiled.settings.path)
-    os.environ[FOLDER_VARIABLE] = str(compiled.settings.path.parent)
-    job = build_reconstructable_job(
-        "elspeth_dagster.orchestration.execute",
-        "pipeline_job",
-        reconstructable_args=(path, log_level, uuid4().hex),  # type: ignore[arg-type] # declared as a tuple of one
-    )
-    with dg.DagsterInstance.get() as instance:
-        result = execute_job(
-            job,
-            instance=instance,
-            run_config=None if parent else _run_config(limit, source_path),
-            tags=dagster_run_tags,
-            raise_on_error=False,
-            reexecution_options=ReexecutionOptions.from_failure(parent, instance) if parent else None,
+
+    compiled: Compiled
+    location: Location
+    shards: int | None = None
+    log_level: str = "INFO"
+
+    def execute(
+        self,
+        choices: Mapping[str, Any] | None = None,
+        *,
+        tags: dict[str, str] | None = None,
+        parent: str | None = None,
+    ) -> Launched:
+        """Runs the job to its end.
+
+        Args:
+            choices: Launch-time configuration, such as `limit`.
+            tags: Tags of the Dagster run.
+            parent: A Dagster run to re-execute from failure; its launch-time configuration stays.
+        """
+        path = self.compiled.settings.path
+        os.environ[FOLDER_VARIABLE] = str(path.parent)
+        job = build_reconstructable_job(
+            "elspeth_dagster.orchestration.execute",
+            "pipeline_job",
+            reconstructable_args=(str(path), self.log_level, self.shards or 0, uuid4().hex),  # type: ignore[arg-type] # declared as a tuple of one
         )
-        problem = None if result.success else _problem(instance, result.run_id)
-    with Landscape.open(location) as landscape:
-        run_id = reads.run_of_dagster_run(landscape, result.run_id, compiled.graph.pipeline)
-    return Launched(run_id, result.run_id, problem)
-
-
-def _run_config(limit: int | None, source_path: str | None) -> dict[str, Any]:
-    chosen = {"limit": limit, "source_path": source_path}
-    return {name: value for name, value in chosen.items() if value is not None}
+        with dg.DagsterInstance.get() as instance:
+            result = execute_job(
+                job,
+                instance=instance,
+                run_config=None if parent else dict(choices or {}),
+                tags=tags,
+                raise_on_error=False,
+                reexecution_options=ReexecutionOptions.from_failure(parent, instance) if parent else None,
+            )
+            problem = None if result.success else _problem(instance, result.run_id)
+        with Landscape.open(self.location) as landscape:
+            run_id = reads.run_of_dagster_run(landscape, result.run_id, self.compiled.graph.pipeline)
+        return Launched(run_id, result.run_id, problem)
 
 
 def _problem(instance: dg.DagsterInstance, dagster_run_id: str) -> str | None:
@@ -155,39 +162,91 @@ def _cause(error: Any) -> str:
     return "\n".join(dict.fromkeys(texts))
 
 
-def resume_run(
-    run: RunRow, location: Location, *, restart_source: bool = False, log_level: str = "INFO"
-) -> Launched:
+@dataclass(frozen=True)
+class Resume:
+    """How a run is to be continued.
+
+    Attributes:
+        restart_source: Drop what was read so far, and read the source again.
+        force: Take processes of other hosts for dead whose heartbeats are too old.
+        shards: Share the chunks out among so many processes; `None` for what the settings say.
+        log_level: What the console shows.
+    """
+
+    restart_source: bool = False
+    force: bool = False
+    shards: int | None = None
+    log_level: str = "INFO"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags that say so to the ops."""
+        tags = {RESTART_SOURCE_TAG: "true"} if self.restart_source else {}
+        return tags | ({FORCE_TAG: uuid4().hex} if self.force else {})
+
+
+def resume_run(run: RunRow, location: Location, how: Resume, *, say: Callable[[str], None]) -> Launched:
     """Continues a run where it stopped.
 
     Where Dagster knows the last attempt, that is re-executed from failure, and marked failed before if
     Dagster still takes it for running; otherwise a new Dagster run is tagged with the run's id.
 
+    Args:
+        run: The run.
+        location: The landscape.
+        how: What the user chose.
+        say: Takes lines for people.
+
     Raises:
-        RunAliveError: A process of the last attempt is alive.
+        RunAliveError: A process of the last attempt is, or may be, alive.
+        RunAbandonedError: The run was given up.
         SettingsGoneError: The settings file is not where it was.
     """
+    if run.status is RunStatus.ABANDONED:
+        raise RunAbandonedError(run.run_id)
     path = Path(run.launch["settings_path"])
     if not path.is_file():
         raise SettingsGoneError(run.run_id, str(path))
     compiled = compile_pipeline(path)
-    with Landscape.open(location) as landscape:
-        last = reads.attempts(landscape, run.run_id)[-1]
-        alive = [p for p in liveness(landscape, run.run_id) if p.liveness is Liveness.ALIVE]
     with dg.DagsterInstance.get() as instance:
-        parent = instance.get_run_by_id(last.dagster_run_id)
-        if run.status is RunStatus.RUNNING and alive and not (parent and parent.is_finished):
-            facts = [str(state) for state in alive]
-            raise RunAliveError(run.run_id, last.number, last.dagster_run_id, facts)
-        if parent is not None and not parent.is_finished:
-            instance.report_run_failed(parent, "its process is gone; the run is being resumed")
-            parent = instance.get_run_by_id(last.dagster_run_id)
-    again = parent is not None and parent.status in {DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
-    tags = {RUN_ID_TAG: run.run_id} | ({RESTART_SOURCE_TAG: "true"} if restart_source else {})
-    if again and parent is not None:
-        own = ("dagster/", RESTART_SOURCE_TAG)
-        kept = {key: value for key, value in parent.tags.items() if not key.startswith(own)}
-        return run_pipeline(
-            compiled, location, log_level=log_level, dagster_run_tags=kept | tags, parent=parent.run_id
-        )
-    return run_pipeline(compiled, location, log_level=log_level, dagster_run_tags=tags)
+        with Landscape.open(location) as landscape:
+            last = reads.attempts(landscape, run.run_id)[-1]
+            require_dead(landscape, run.run_id, dagster_finished=finished(instance), force=how.force)
+        for line in code_changes(last, compiled):
+            say(line)
+        parent = _over(instance, last.dagster_run_id)
+        shards = how.shards or compiled.settings.dagster.shards
+        again = parent is not None and _shards_of(instance, parent) == shards
+    launch = PipelineLaunch(compiled, location, shards=shards, log_level=how.log_level)
+    tags = {RUN_ID_TAG: run.run_id} | how.tags
+    if parent is not None:
+        own = ("dagster/", RESTART_SOURCE_TAG, FORCE_TAG)
+        tags = {key: value for key, value in parent.tags.items() if not key.startswith(own)} | tags
+    return launch.execute(tags=tags, parent=parent.run_id if parent is not None and again else None)
+
+
+def code_changes(last: AttemptRow, compiled: Compiled) -> Iterator[str]:
+    """What of the code is not what the last attempt had, a line each."""
+    if last.engine_version != __version__:
+        yield f"elspeth_dagster was {last.engine_version} in attempt {last.number}, is {__version__} now"
+    changed = [node for node, code in compiled.code_hashes.items() if last.code.get(node) != code]
+    if changed:
+        yield f"the plugin's code changed since attempt {last.number} at: {', '.join(changed)}"
+
+
+def _over(instance: dg.DagsterInstance, dagster_run_id: str) -> dg.DagsterRun | None:
+    """The Dagster run of a dead attempt, to be re-executed from failure; `None` if that is not possible."""
+    parent = instance.get_run_by_id(dagster_run_id)
+    if parent is not None and not parent.is_finished:
+        instance.report_run_failed(parent, "its process is gone; the run is being resumed")
+        parent = instance.get_run_by_id(dagster_run_id)
+    can_be = {DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
+    return parent if parent is not None and parent.status in can_be else None
+
+
+def _shards_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int:
+    """Among how many ops a Dagster run shared the chunks of stage 0 out."""
+    if run.execution_plan_snapshot_id is None:
+        return 0
+    plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+    return sum(".process_0_" in step.key for step in plan.steps)

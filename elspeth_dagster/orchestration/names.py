@@ -8,6 +8,8 @@ from elspeth_dagster.errors import ElspethError
 
 RUN_ID_TAG = "elspeth/run_id"
 RESTART_SOURCE_TAG = "elspeth/restart_source"
+FORCE_TAG = "elspeth/force"
+"""Its value differs in every launch, so that a copy of it is known as one."""
 RESUME_TAG = "dagster/is_resume_retry"
 RESERVED = frozenset(
     {

@@ -41,10 +41,12 @@ class PipelineOps:
     Attributes:
         compiled: The pipeline.
         balance_output: Name of the output that carries the balance check.
+        shards: Among how many ops a stage's chunks are shared out.
     """
 
     compiled: Compiled
     balance_output: str
+    shards: int
 
     def _name(self, name: str) -> str:
         return f"{safe_name(self.compiled.graph.pipeline)}__{name}"
@@ -118,9 +120,9 @@ class PipelineOps:
 
         return self._op(plan, f"plan_{safe_name(aggregation.name)}", outs=_done())
 
-    def process(self, stage: int, shard: int, shards: int) -> Any:
+    def process(self, stage: int, shard: int) -> Any:
         """The op that sweeps one shard's chunks of a stage."""
-        compiled = self.compiled
+        compiled, shards = self.compiled, self.shards
 
         def process(context: dg.OpExecutionContext, landscape: LandscapeResource) -> None:
             """Sweeps chunks and commits them one by one."""

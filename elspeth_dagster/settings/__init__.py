@@ -1,6 +1,11 @@
 """The settings file: read, validated, and recorded without its secrets."""
 
-from elspeth_dagster.settings.dagster_section import CheckSettings, DagsterSettings, SensorSettings
+from elspeth_dagster.settings.dagster_section import (
+    MAX_SHARDS,
+    CheckSettings,
+    DagsterSettings,
+    SensorSettings,
+)
 from elspeth_dagster.settings.differences import settings_differences
 from elspeth_dagster.settings.engine_sections import (
     CheckpointSettings,
@@ -29,6 +34,7 @@ from elspeth_dagster.settings.nodes import (
 from elspeth_dagster.settings.settings import Settings
 
 __all__ = [
+    "MAX_SHARDS",
     "AggregationSettings",
     "CheckSettings",
     "CheckpointSettings",

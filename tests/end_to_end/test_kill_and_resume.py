@@ -170,3 +170,77 @@ def test_a_run_killed_between_two_publishes_keeps_the_first_and_makes_the_second
     delivered = platform.read("delivered.jsonl").splitlines()
     assert len(delivered) == resumed.json["sinks"]["read"]["rows"] == resumed.json["succeeded"]
     assert resumed.json["succeeded"] + resumed.json["quarantined"] == resumed.json["rows_in"] == 40
+
+
+def test_a_killed_run_goes_on_with_another_number_of_shards(platform: Platform, start: Start) -> None:
+    settings = write_hanging(platform)
+    kill(run_until_it_hangs(platform, start, BIN / "elspeth", "run", settings))
+    platform.path("go").touch()
+    (run,) = platform.runs()
+
+    resumed = platform.resume(run["run_id"], "--shards", "3", process=True)
+
+    assert resumed.code == 0, resumed.err
+    assert platform.outputs() == expected_outputs()
+    assert counts(resumed.json) == expected_counts()
+    ops = platform.sql(
+        "SELECT DISTINCT node FROM phases WHERE attempt = 2 AND node LIKE 'process%' ORDER BY 1"
+    )
+    assert [row["node"] for row in ops] == ["process_0_0", "process_0_1", "process_0_2"]
+
+
+def test_a_run_killed_while_it_publishes_keeps_others_out_until_it_is_abandoned(
+    platform: Platform, start: Start
+) -> None:
+    platform.write("numbers.csv", "id\n1\n2\n")
+    platform.plugin("slow_sink", SLOW_SINK)
+    settings = platform.pipeline("one", {
+        "source": {"plugin": "csv", "on_success": "read",
+                   "options": {"path": "numbers.csv", "on_validation_failure": "discard",
+                               "schema": {"mode": "fixed", "fields": ["id: int"]}}},
+        "sinks": {"read": {"plugin": "slow_sink"}},
+    })  # fmt: skip
+    process = run_until_it_hangs(platform, start, BIN / "elspeth", "run", settings)
+    (first,) = platform.runs()
+    refused = platform.elspeth("abandon", first["run_id"])
+    assert (refused.code, "alive" in refused.err) == (1, True)
+    kill(process)
+    platform.path("go").touch()
+
+    second = platform.run(settings, process=True)
+    assert second.code == 1
+    assert f"elspeth abandon {first['run_id']}" in second.err
+    assert not platform.path("delivered.jsonl").exists()
+
+    abandoned = platform.elspeth("abandon", first["run_id"], "--json")
+    assert (abandoned.code, abandoned.json["status"]) == (0, "abandoned")
+    assert {run["run_id"]: run["status"] for run in platform.runs()}[first["run_id"]] == "abandoned"
+    assert list(platform.path("landscape/segments").glob(f"{first['run_id']}/*/*.arrow")) == []
+    again = platform.resume(first["run_id"])
+    assert (again.code, "was abandoned" in again.err) == (1, True)
+
+    resumed = platform.resume(second.json["run_id"])
+    assert resumed.code == 0, resumed.err
+    assert platform.read("delivered.jsonl") == b'{"id": 1}\n{"id": 2}\n'
+
+
+def test_of_two_resumes_at_once_one_wins_and_the_other_changes_nothing(
+    platform: Platform, start: Start
+) -> None:
+    settings = write_hanging(platform)
+    kill(run_until_it_hangs(platform, start, BIN / "elspeth", "run", settings))
+    (run,) = platform.runs()
+    platform.path("reached").unlink()
+
+    racing = [start(BIN / "elspeth", "resume", run["run_id"]) for _ in range(2)]
+    wait_for(lambda: any(process.poll() is not None for process in racing), "one of them to give up")
+    loser = next(process for process in racing if process.poll() is not None)
+    assert loser.returncode == 1
+    assert "attempt 2 is alive" in platform.read("started.log").decode()
+    platform.path("go").touch()
+    winner = next(process for process in racing if process is not loser)
+
+    assert winner.wait(timeout=60) == 0
+    assert platform.outputs() == expected_outputs()
+    (done,) = platform.runs()
+    assert (done["attempts"], done["status"]) == (2, "completed")
