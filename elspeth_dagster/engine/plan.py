@@ -1,6 +1,6 @@
 """Between two stages: forms an aggregation's batches, and cuts the next stage's chunks as runs of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from elspeth_dagster.engine.batches import Batch, batches_of_table, batches_table, form_batches
@@ -11,6 +11,7 @@ from elspeth_dagster.graph import Node
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.commits import ChunkFacts, CommitDraft, CommitKey, commit
 from elspeth_dagster.landscape.model import Phase
+from elspeth_dagster.landscape.reads import PartRow
 
 
 def plan_node(aggregation: str) -> str:
@@ -40,13 +41,15 @@ def plan_stage(work: Work, stage: int) -> dict[str, Any]:
     before = work.compiled.graph.parent_stage(stage)
     assert before is not None
     require_processed(work, before)
-    chunks = batches = members = 0
-    for run in _runs(_batches(work, node), work.chunk_rows):
-        _commit_chunk(work, node, stage, chunks, run)
-        chunks += 1
-        batches += len(run)
-        members += sum(batch.members for batch in run)
-    marker = {"chunks": chunks, "batches": batches, "members": members}
+    done = reads.chunks(work.landscape, work.run_id, stage)
+    planned = sum(chunk.records for chunk in done)
+    parts = reads.parts(work.landscape, work.run_id, node.name)
+    counted = _Counted(_batches(work, node, parts))
+    left = (batch for batch in counted if batch.first >= planned)
+    chunks = len(done)
+    for chunks, run in enumerate(_runs(left, work.chunk_rows), len(done) + 1):
+        _commit_chunk(work, node, stage, chunks - 1, run, parts)
+    marker = {"chunks": chunks, "batches": counted.batches, "members": counted.members}
     key = CommitKey(Phase.PROCESS, plan_node(node.name), chunks)
     commit(work.landscape, work.attempt, CommitDraft(key, markers={end_of_plan(node.name): marker}))
     return marker
@@ -67,9 +70,23 @@ def planned_batches(work: Work, stage: int, chunk: int) -> list[Batch]:
     return batches_of_table(reads.read_segment(work.landscape, segment))
 
 
-def _batches(work: Work, node: Node) -> Iterator[Batch]:
+class _Counted:
+    """Batches that are counted as they go by."""
+
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self._batches_left = batches
+        self.batches = 0
+        self.members = 0
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self._batches_left:
+            self.batches += 1
+            self.members += batch.members
+            yield batch
+
+
+def _batches(work: Work, node: Node, parts: Sequence[PartRow]) -> Iterator[Batch]:
     assert node.aggregation is not None
-    parts = reads.parts(work.landscape, work.run_id, node.name)
     return form_batches(node.aggregation, read_arrivals(work.landscape, parts))
 
 
@@ -87,9 +104,10 @@ def _runs(batches: Iterator[Batch], rows: int) -> Iterator[list[Batch]]:
         yield run
 
 
-def _commit_chunk(work: Work, node: Node, stage: int, ordinal: int, run: list[Batch]) -> None:
+def _commit_chunk(
+    work: Work, node: Node, stage: int, ordinal: int, run: list[Batch], parts: Sequence[PartRow]
+) -> None:
     members = sum(batch.members for batch in run)
-    parts = reads.parts(work.landscape, work.run_id, node.name)
     first = next(read_members(work.landscape, parts, run[0].first, 1))
     cursor = {"first_batch": run[0].number, "first_token": first.rows.tokens[0].as_py().hex()}
     facts = ChunkFacts(stage, ordinal, run[0].first, members, 0, cursor)
