@@ -103,11 +103,23 @@ def run(settings: Path, limit: int | None, source_path: str | None, landscape: s
     "--shards", type=click.IntRange(1, MAX_SHARDS), help="Share the chunks out among so many processes."
 )
 @_force_option
+@click.option("--accept-checks", is_flag=True, help="Publish although a check holds the run back.")
+@click.option("--reason", help="Why; goes on record, and --accept-checks needs it.")
+@click.option("--by", help="Who accepts, for the record. Default: user@host.")
 @_landscape_option
 @_json_option
 @_reporting
 def resume(
-    run_id: str, shards: int | None, landscape: str, *, restart_source: bool, force: bool, as_json: bool
+    run_id: str,
+    shards: int | None,
+    landscape: str,
+    *,
+    restart_source: bool,
+    force: bool,
+    accept_checks: bool,
+    reason: str | None,
+    by: str | None,
+    as_json: bool,
 ) -> int:
     """Continues a run that failed, or whose process is gone, where it stopped."""
     from elspeth_dagster.landscape import reads  # noqa: PLC0415 - keeps `--help` fast
@@ -115,6 +127,7 @@ def resume(
     from elspeth_dagster.landscape.model import RunStatus  # noqa: PLC0415
     from elspeth_dagster.orchestration import execute, platform  # noqa: PLC0415
 
+    acceptance = _acceptance(reason, by, accepts=accept_checks)
     location = _prepare(landscape)
     with Landscape.open(location, create=False) as opened:
         known = reads.run(opened, run_id)
@@ -123,9 +136,20 @@ def resume(
         return _report(execute.Launched(run_id, ""), location, as_json=as_json)
     platform.prepare_dagster_home()
     with _live(location, known.pipeline) as level:
-        how = execute.Resume(restart_source, force, shards, level)
+        how = execute.Resume(restart_source, force, shards, acceptance, level)
         launched = execute.resume_run(known, location, how, say=lambda line: click.echo(line, err=True))
     return _report(launched, location, as_json=as_json)
+
+
+def _acceptance(reason: str | None, by: str | None, *, accepts: bool) -> Any:
+    """Who releases a run from its checks, and why; None when nobody does."""
+    from elspeth_dagster.engine.checks import Acceptance  # noqa: PLC0415 - keeps `--help` fast
+    from elspeth_dagster.orchestration.platform import this_user  # noqa: PLC0415
+
+    said = (reason or "").strip()
+    if accepts != bool(said) or (by is not None and not accepts):
+        raise click.UsageError('--accept-checks goes with --reason "...", and --by with both')
+    return Acceptance((by or "").strip() or this_user(), said) if accepts else None
 
 
 @main.command()

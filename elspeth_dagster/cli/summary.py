@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from elspeth_dagster.accounting import counts_of_run, counts_of_stored
+from elspeth_dagster.engine.finish import latest_verdict
 from elspeth_dagster.engine.load import END_OF_SOURCE
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.catalogue import Landscape
@@ -43,6 +44,9 @@ def _facts(landscape: Landscape, run: RunRow) -> dict[str, Any]:
         "seconds": _seconds(latest),
         "started_at": run.created_at.isoformat(),
     }
+    verdict = latest_verdict(landscape, run.run_id)
+    if verdict is not None:
+        facts |= {name: value for name, value in verdict.facts().items() if name != "rows"}
     if latest.error is not None and run.status is not RunStatus.COMPLETED:
         facts["error"] = latest.error
     return facts

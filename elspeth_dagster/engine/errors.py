@@ -1,5 +1,7 @@
 """What can stop a run, each error built from its culprits."""
 
+from collections.abc import Sequence
+
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.plugins.base import PluginError
 
@@ -37,6 +39,25 @@ class IncompleteError(ElspethError):
         self.pipeline = pipeline
         super().__init__(
             f"pipeline {pipeline!r}, run {run_id}: {missing}. Nothing was published; resume the run."
+        )
+
+
+class ChecksFailedError(ElspethError):
+    """A blocking check did not pass: the run waits before anything leaves."""
+
+    def __init__(self, pipeline: str, run_id: str, settings_path: str, said: Sequence[str]) -> None:
+        self.pipeline = pipeline
+        listed = "\n".join(f"  {line}" for line in said)
+        resume = f"elspeth resume {run_id}"
+        self.ways_on = (
+            f"change `dagster.checks` in {settings_path} and resume the run: {resume}",
+            f'or publish it as it is, with a reason on record: {resume} --accept-checks --reason "..."',
+            f"or give it up: elspeth abandon {run_id}",
+        )
+        super().__init__(
+            f"pipeline {pipeline!r}, run {run_id} is held back by its checks, and nothing was published:\n"
+            f"{listed}\nEverything is processed, and is not processed again. Ways to go on:\n"
+            + "\n".join(f"  {way}" for way in self.ways_on)
         )
 
 

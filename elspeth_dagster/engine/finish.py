@@ -1,22 +1,45 @@
 """The gates of a run: what must hold before anything is published, and before the run is complete."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from elspeth_dagster.accounting import BalanceError, Counts, counts_of_run, imbalances, run_imbalances
+from elspeth_dagster.accounting import (
+    BalanceError,
+    Counts,
+    Tally,
+    counts_of_run,
+    imbalances,
+    run_imbalances,
+)
+from elspeth_dagster.engine.checks import Acceptance, Verdict, counts_before_publishing, evaluate
 from elspeth_dagster.engine.completeness import require_processed, source_marker
-from elspeth_dagster.engine.errors import IncompleteError
+from elspeth_dagster.engine.errors import ChecksFailedError, IncompleteError
 from elspeth_dagster.engine.work import Work
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.attempts import complete_run
+from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.commits import CommitDraft, CommitKey, commit
 from elspeth_dagster.landscape.leftovers import delete_parts
 from elspeth_dagster.landscape.model import Phase
 
 CHECKED = "checked"
+"""The marker without which nothing is published."""
+HELD_BACK = "held_back"
+"""The marker of an attempt that was held back by a check, followed by the attempt's number."""
+FINAL_CHECKS = "final_checks"
+"""The marker with what the checks say once everything has ended."""
 
 
-def check_run(work: Work) -> Counts:
-    """Makes sure that every chunk is processed and every node before the sinks balances.
+def check_run(work: Work, acceptance: Acceptance | None = None) -> Verdict:
+    """Makes sure that every chunk is processed and every node before the sinks balances, then judges.
+
+    The checks are evaluated again in each attempt, since their limits may be changed, until one lets the run
+    pass; from then on that verdict stands. Whether it does is for `require_released` to say.
+
+    Args:
+        work: The run.
+        acceptance: Releases a run from the checks that held it back in an earlier attempt, not from others.
 
     Raises:
         IncompleteError: Chunks are missing.
@@ -34,9 +57,43 @@ def check_run(work: Work) -> Counts:
         )
     if problems:
         raise BalanceError(work.pipeline, work.run_id, problems)
-    key = CommitKey(Phase.PROCESS, "check", 0)
-    commit(work.landscape, work.attempt, CommitDraft(key, markers={CHECKED: {"rows": marker["rows"]}}))
-    return counts_of_run(tallies, records=marker["rows"])
+    released = reads.marker(work.landscape, work.run_id, CHECKED)
+    if released is not None:
+        return Verdict.of_facts(released)
+    return _judge(work, tallies, marker["rows"], acceptance)
+
+
+def _judge(work: Work, tallies: Sequence[Tally], records: int, acceptance: Acceptance | None) -> Verdict:
+    """Evaluates the checks and records what they say: as the run's release, or as this attempt's refusal."""
+    counts = counts_before_publishing(work.compiled.graph, tallies, records=records)
+    verdict = Verdict(records, evaluate(work.compiled.settings.dagster.checks, counts))
+    held = {result.check for result in verdict.held_back_by}
+    if held and acceptance and held <= held_back_before(work.landscape, work.run_id):
+        verdict = replace(verdict, accepted=acceptance)
+    number, name = (
+        (work.attempt.number, f"{HELD_BACK}:{work.attempt.number}") if verdict.held_back_by else (0, CHECKED)
+    )
+    key = CommitKey(Phase.PROCESS, "check", number)
+    commit(work.landscape, work.attempt, CommitDraft(key, markers={name: verdict.facts()}))
+    return verdict
+
+
+def held_back_before(landscape: Landscape, run_id: str) -> set[str]:
+    """The names of the checks that held a run back in its latest attempt that came so far."""
+    numbers = reads.committed(landscape, run_id, Phase.PROCESS, "check") - {0}
+    facts = reads.marker(landscape, run_id, f"{HELD_BACK}:{max(numbers)}") if numbers else None
+    return {result.check for result in Verdict.of_facts(facts).held_back_by} if facts else set()
+
+
+def require_released(work: Work, verdict: Verdict) -> None:
+    """Stops a run that a check holds back.
+
+    Raises:
+        ChecksFailedError: Nothing may be published.
+    """
+    if verdict.held_back_by:
+        said = [f"{result.check}: {result}" for result in verdict.held_back_by]
+        raise ChecksFailedError(work.pipeline, work.run_id, work.launch.settings_path, said)
 
 
 def require_checked(work: Work) -> None:
@@ -69,10 +126,34 @@ def seal_run(work: Work) -> Counts:
     if problems:
         raise BalanceError(work.pipeline, work.run_id, problems)
     counts = counts_of_run(tallies, records=marker["rows"])
-    draft = CommitDraft(CommitKey(Phase.DONE, "run", 0), extra_content=_stored(counts))
+    results = evaluate(work.compiled.settings.dagster.checks, counts)
+    markers = {FINAL_CHECKS: Verdict(counts.rows_in, results, _acceptance(work)).facts()} if results else {}
+    draft = CommitDraft(CommitKey(Phase.DONE, "run", 0), markers=markers, extra_content=_stored(counts))
     complete_run(work.landscape, work.attempt, draft, counts=_stored(counts))
     delete_parts(work.landscape, work.run_id)
     return counts
+
+
+def _acceptance(work: Work) -> Acceptance | None:
+    facts = reads.marker(work.landscape, work.run_id, CHECKED)
+    return Verdict.of_facts(facts).accepted if facts else None
+
+
+def final_verdict(landscape: Landscape, run_id: str) -> Verdict | None:
+    """What the checks say of a completed run, over all that ended; None when none was asked for."""
+    facts = reads.marker(landscape, run_id, FINAL_CHECKS)
+    return Verdict.of_facts(facts) if facts else None
+
+
+def latest_verdict(landscape: Landscape, run_id: str) -> Verdict | None:
+    """The latest that the checks said of a run; None before they were evaluated."""
+    numbers = reads.committed(landscape, run_id, Phase.PROCESS, "check")
+    held = [f"{HELD_BACK}:{number}" for number in sorted(numbers - {0}, reverse=True)]
+    for name in (FINAL_CHECKS, CHECKED, *held):
+        facts = reads.marker(landscape, run_id, name)
+        if facts is not None:
+            return Verdict.of_facts(facts)
+    return None
 
 
 def _stored(counts: Counts) -> dict[str, Any]:

@@ -131,6 +131,20 @@ VIEWS: Mapping[str, tuple[tuple[str, ...], str]] = {
         FROM "segment refusals"
         """,
     ),
+    "checks": (
+        ("markers", "commits"),
+        """
+        SELECT m.run_id, c.attempt, split_part(m.name, ':', 1) AS moment, found->>'$.check' AS name,
+               CAST(found->>'$.figure' AS DOUBLE) AS figure, CAST(found->>'$.limit' AS DOUBLE) AS agreed,
+               found->>'$.severity' AS severity, CAST(found->>'$.blocking' AS BOOLEAN) AS blocking,
+               CAST(found->>'$.passed' AS BOOLEAN) AS passed,
+               m.facts->>'$.accepted.by' AS accepted_by, m.facts->>'$.accepted.reason' AS reason,
+               c.committed_at
+        FROM markers m JOIN commits c ON c.run_id = m.run_id AND c.commit_id = m.commit_id,
+             unnest(CAST(m.facts->'$.checks' AS JSON[])) AS unnested(found)
+        WHERE split_part(m.name, ':', 1) IN ('checked', 'held_back', 'final_checks')
+        """,
+    ),
     "outcomes": (
         ("states", "refusals", "artifacts"),
         # A sink that a refused row goes to may refuse it as well, so the last refusal is the one that counts.

@@ -8,10 +8,9 @@ import dagster as dg
 
 from elspeth_dagster import __version__
 from elspeth_dagster.landscape.digest import json_digest
-from elspeth_dagster.orchestration import descriptions
+from elspeth_dagster.orchestration import checks, descriptions
 from elspeth_dagster.orchestration.names import graph_name, safe_name
 from elspeth_dagster.orchestration.ops import (
-    BALANCE_CHECK,
     SOURCE_OUTPUT,
     PipelineOps,
     launch_schema,
@@ -28,14 +27,6 @@ class PipelineAssets:
 
     assets: dg.AssetsDefinition
     job: Any
-
-
-class _Check(dg.AssetCheckSpec):
-    """A check on an asset whose key may hold any characters: Dagster makes an output's name of it."""
-
-    def get_python_identifier(self) -> str:
-        """The name of the op output that carries the check."""
-        return safe_name(super().get_python_identifier())
 
 
 def source_key(pipeline: str) -> dg.AssetKey:
@@ -65,8 +56,9 @@ def build_pipeline(
     """
     pipeline = compiled.graph.pipeline
     settings = compiled.settings.dagster
-    check = _Check(BALANCE_CHECK, asset=source_key(pipeline), description=_BALANCE)
-    ops = PipelineOps(compiled, check.get_python_identifier(), shards or settings.shards)
+    own_source = source_key(pipeline)
+    balance, agreed = checks.balance(own_source), checks.agreed(compiled, own_source)
+    ops = PipelineOps(compiled, balance, agreed, shards or settings.shards)
     keys = {SOURCE_OUTPUT: source_key(pipeline)}
     keys |= {sink_output(sink): sink_key(pipeline, sink) for sink in compiled.graph.sinks}
     kinds = {SOURCE_OUTPUT: compiled.settings.source.plugin}
@@ -78,7 +70,7 @@ def build_pipeline(
         keys_by_output_name=keys,
         internal_asset_deps=_dependencies(compiled, upstream),
         group_name=safe_name(settings.group or pipeline),
-        check_specs=[check],
+        check_specs=[ops.balance, *ops.checks],
         descriptions_by_output_name=_descriptions(compiled),
         tags_by_output_name={
             output: {f"dagster/kind/{safe_name(kind)}": "", **dict(settings.tags)}
@@ -87,18 +79,29 @@ def build_pipeline(
         owners_by_output_name={output: list(settings.owners) for output in keys},
         code_versions_by_output_name=dict.fromkeys(keys, version),
     )
+    assets = _with_freshness(compiled, assets)
     return PipelineAssets(assets, _job(compiled, assets, console, ops.shards))
 
 
-_BALANCE = "Every token that came into a node left it or ended there, and every token ended once."
+def _with_freshness(compiled: Compiled, assets: dg.AssetsDefinition) -> dg.AssetsDefinition:
+    """Gives the sinks' assets Dagster's policy on how old they may get."""
+    agreed = compiled.settings.dagster.freshness
+    if agreed is None:
+        return assets
+    policy = dg.FreshnessPolicy.time_window(fail_window=agreed.fail_after, warn_window=agreed.warn_after)
+    sinks = {sink_key(compiled.graph.pipeline, sink) for sink in compiled.graph.sinks}
+    return assets.map_asset_specs(
+        lambda spec: dg.apply_freshness_policy(spec, policy) if spec.key in sinks else spec
+    )
 
 
 def _graph(ops: PipelineOps, *, with_upstream: bool) -> dg.GraphDefinition:
     """The op graph: see the table of phases in the architecture."""
     graph = ops.compiled.graph
     name = graph_name(graph.pipeline)
-    outs = {SOURCE_OUTPUT: dg.GraphOut(), ops.balance_output: dg.GraphOut()}
-    outs |= {sink_output(sink): dg.GraphOut() for sink in graph.sinks}
+    checked_by = [spec.get_python_identifier() for spec in (ops.balance, *ops.checks)]
+    outputs = [SOURCE_OUTPUT, *checked_by, *map(sink_output, graph.sinks)]
+    outs = {output: dg.GraphOut() for output in outputs}
 
     def compose(begin: Any) -> dict[str, Any]:
         opened = ops.open_run()(**({"after": begin} if begin is not None else {}))
@@ -109,13 +112,16 @@ def _graph(ops: PipelineOps, *, with_upstream: bool) -> dg.GraphDefinition:
             parent = graph.parent_stage(stage)
             before = loaded if parent is None else ops.plan(stage)(after=processed[parent])
             processed[stage] = [ops.process(stage, shard)(after=before) for shard in range(ops.shards)]
-        checked = ops.check_run()(after=[done for stage in processed.values() for done in stage])
+        judged = ops.check_run()(after=[done for stage in processed.values() for done in stage])
+        # An op of one output gives that output itself.
+        checked = judged.done if ops.checks else judged
         published: dict[str, Any] = {}
         for sink in graph.sinks:
             feeding = [published[edge.source] for edge in graph.in_edges(sink) if edge.source in published]
             published[sink] = ops.publish(sink)(after=[checked, *feeding])
-        sealed = ops.seal_run(source_key(graph.pipeline))(after=list(published.values()))
-        results = {SOURCE_OUTPUT: loaded, ops.balance_output: sealed}
+        sealed = ops.seal_run()(after=list(published.values()))
+        results = {SOURCE_OUTPUT: loaded, ops.balance.get_python_identifier(): sealed}
+        results |= {name: getattr(judged, name) for name in checked_by[1:]}
         return results | {sink_output(sink): output for sink, output in published.items()}
 
     if with_upstream:

@@ -13,6 +13,8 @@ import dagster as dg
 from dagster import DagsterRunStatus, ReexecutionOptions, build_reconstructable_job, execute_job
 
 from elspeth_dagster import __version__
+from elspeth_dagster.engine.checks import Acceptance
+from elspeth_dagster.engine.finish import held_back_before
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.attempts import require_dead
@@ -23,7 +25,14 @@ from elspeth_dagster.landscape.model import RunStatus
 from elspeth_dagster.landscape.reads import AttemptRow, RunRow
 from elspeth_dagster.orchestration.attempt import finished
 from elspeth_dagster.orchestration.definitions import FOLDER_VARIABLE, build_from
-from elspeth_dagster.orchestration.names import FORCE_TAG, RESTART_SOURCE_TAG, RUN_ID_TAG, safe_name
+from elspeth_dagster.orchestration.names import (
+    ACCEPT_CHECKS_TAG,
+    ACCEPTED_BY_TAG,
+    FORCE_TAG,
+    RESTART_SOURCE_TAG,
+    RUN_ID_TAG,
+    safe_name,
+)
 from elspeth_dagster.plugins.compile import Compiled, compile_pipeline
 
 
@@ -36,6 +45,16 @@ class SettingsGoneError(ElspethError):
 
     def __init__(self, run_id: str, path: str) -> None:
         super().__init__(f"run {run_id}: its settings file {path} is gone; put it back, then resume the run")
+
+
+class NotHeldBackError(ElspethError):
+    """A run was to be released from checks that do not hold it back."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"run {run_id} is not held back by a check, so there is nothing to accept; nothing was changed. "
+            f"To go on with it: elspeth resume {run_id}"
+        )
 
 
 @dataclass(frozen=True)
@@ -170,18 +189,22 @@ class Resume:
         restart_source: Drop what was read so far, and read the source again.
         force: Take processes of other hosts for dead whose heartbeats are too old.
         shards: Share the chunks out among so many processes; `None` for what the settings say.
+        acceptance: Releases the run from the checks that held it back.
         log_level: What the console shows.
     """
 
     restart_source: bool = False
     force: bool = False
     shards: int | None = None
+    acceptance: Acceptance | None = None
     log_level: str = "INFO"
 
     @property
     def tags(self) -> dict[str, str]:
         """The tags that say so to the ops."""
         tags = {RESTART_SOURCE_TAG: "true"} if self.restart_source else {}
+        if self.acceptance:
+            tags |= {ACCEPT_CHECKS_TAG: self.acceptance.reason, ACCEPTED_BY_TAG: self.acceptance.by}
         return tags | ({FORCE_TAG: uuid4().hex} if self.force else {})
 
 
@@ -198,6 +221,7 @@ def resume_run(run: RunRow, location: Location, how: Resume, *, say: Callable[[s
         say: Takes lines for people.
 
     Raises:
+        NotHeldBackError: There is nothing to accept.
         RunAliveError: A process of the last attempt is, or may be, alive.
         RunAbandonedError: The run was given up.
         SettingsGoneError: The settings file is not where it was.
@@ -210,6 +234,8 @@ def resume_run(run: RunRow, location: Location, how: Resume, *, say: Callable[[s
     compiled = compile_pipeline(path)
     with dg.DagsterInstance.get() as instance:
         with Landscape.open(location) as landscape:
+            if how.acceptance and not held_back_before(landscape, run.run_id):
+                raise NotHeldBackError(run.run_id)
             last = reads.attempts(landscape, run.run_id)[-1]
             require_dead(landscape, run.run_id, dagster_finished=finished(instance), force=how.force)
         for line in code_changes(last, compiled):
@@ -220,7 +246,7 @@ def resume_run(run: RunRow, location: Location, how: Resume, *, say: Callable[[s
     launch = PipelineLaunch(compiled, location, shards=shards, log_level=how.log_level)
     tags = {RUN_ID_TAG: run.run_id} | how.tags
     if parent is not None:
-        own = ("dagster/", RESTART_SOURCE_TAG, FORCE_TAG)
+        own = ("dagster/", RESTART_SOURCE_TAG, FORCE_TAG, ACCEPT_CHECKS_TAG, ACCEPTED_BY_TAG)
         tags = {key: value for key, value in parent.tags.items() if not key.startswith(own)} | tags
     return launch.execute(tags=tags, parent=parent.run_id if parent is not None and again else None)
 

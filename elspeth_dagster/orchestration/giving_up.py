@@ -1,14 +1,12 @@
 """Abandoning a run, in the landscape and in what Dagster shows of it."""
 
-import getpass
-import socket
-
 import dagster as dg
 
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.abandon import Abandoned, abandon_run
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.orchestration.attempt import finished
+from elspeth_dagster.orchestration.platform import this_user
 
 
 def abandon(landscape: Landscape, run_id: str, *, by: str | None, force: bool) -> Abandoned:
@@ -25,7 +23,7 @@ def abandon(landscape: Landscape, run_id: str, *, by: str | None, force: bool) -
         RunAliveError: It is at work; nothing was changed.
     """
     with dg.DagsterInstance.get() as instance:
-        who = by or f"{getpass.getuser()}@{socket.gethostname()}"
+        who = by or this_user()
         done = abandon_run(landscape, run_id, by=who, dagster_finished=finished(instance), force=force)
         if done.changed:
             last = instance.get_run_by_id(reads.attempts(landscape, run_id)[-1].dagster_run_id)

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from elspeth_dagster.accounting import Counts, Tally, counts_of_sink
+from elspeth_dagster.engine.checks import quarantined_fraction
 from elspeth_dagster.engine.completeness import source_marker
 from elspeth_dagster.engine.work import Work, create_source
 from elspeth_dagster.graph import Graph
@@ -101,7 +102,8 @@ def _columns(
 
 def of_run(run_id: str, counts: Counts) -> dict[str, Any]:
     """Metadata of the completed run."""
-    return of_counts(counts) | {"elspeth/run_id": run_id}
+    fraction = {"elspeth/quarantined_fraction": quarantined_fraction(counts)}
+    return of_counts(counts) | fraction | {"elspeth/run_id": run_id}
 
 
 def of_flow(graph: Graph, tallies: Sequence[Tally]) -> dict[str, Any]:

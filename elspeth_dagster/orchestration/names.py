@@ -10,6 +10,9 @@ RUN_ID_TAG = "elspeth/run_id"
 RESTART_SOURCE_TAG = "elspeth/restart_source"
 FORCE_TAG = "elspeth/force"
 """Its value differs in every launch, so that a copy of it is known as one."""
+ACCEPT_CHECKS_TAG = "elspeth/accept_checks"
+"""Releases a run from the checks that held it back; its value is the reason."""
+ACCEPTED_BY_TAG = "elspeth/accepted_by"
 RESUME_TAG = "dagster/is_resume_retry"
 RESERVED = frozenset(
     {

@@ -8,7 +8,13 @@ from typing import Any
 import dagster as dg
 
 from elspeth_dagster.engine.compiling import record_graph
-from elspeth_dagster.engine.finish import check_run, require_checked, seal_run
+from elspeth_dagster.engine.finish import (
+    check_run,
+    final_verdict,
+    require_checked,
+    require_released,
+    seal_run,
+)
 from elspeth_dagster.engine.load import load_source
 from elspeth_dagster.engine.plan import plan_stage
 from elspeth_dagster.engine.process import process_shard
@@ -16,8 +22,9 @@ from elspeth_dagster.engine.sinking import publish_sink_of
 from elspeth_dagster.engine.work import Launch
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.model import Phase
-from elspeth_dagster.orchestration import metadata, stories
+from elspeth_dagster.orchestration import checks, metadata, stories
 from elspeth_dagster.orchestration.attempt import phase_work
+from elspeth_dagster.orchestration.checks import CheckSpec
 from elspeth_dagster.orchestration.io_manager import IO_MANAGER_KEY
 from elspeth_dagster.orchestration.names import RESTART_SOURCE_TAG, safe_name
 from elspeth_dagster.orchestration.resource import LandscapeResource
@@ -25,7 +32,6 @@ from elspeth_dagster.plugins.compile import Compiled
 
 warnings.filterwarnings("ignore", message="Parameter `data_version`", category=dg.BetaWarning)
 
-BALANCE_CHECK = "balance"
 SOURCE_OUTPUT = "to_source"
 
 
@@ -40,12 +46,14 @@ class PipelineOps:
 
     Attributes:
         compiled: The pipeline.
-        balance_output: Name of the output that carries the balance check.
+        balance: The check of the run's accounts.
+        checks: Those that the settings ask for; all are on the source's asset.
         shards: Among how many ops a stage's chunks are shared out.
     """
 
     compiled: Compiled
-    balance_output: str
+    balance: CheckSpec
+    checks: tuple[CheckSpec, ...]
     shards: int
 
     def _name(self, name: str) -> str:
@@ -136,13 +144,19 @@ class PipelineOps:
         """The op that nothing passes unless the accounts balance."""
         compiled = self.compiled
 
-        def check(context: dg.OpExecutionContext, landscape: LandscapeResource) -> None:
-            """Balances every node before the sinks: the gate before anything leaves."""
-            with phase_work(context, compiled, landscape, Phase.PROCESS) as work:
-                counts = check_run(work)
-                context.log.info(f"accounts balance: {counts.rows_in:,} records read")
+        asset = self.balance.asset_key
 
-        return self._op(check, "check_run", outs=_done())
+        def check(context: dg.OpExecutionContext, landscape: LandscapeResource) -> Iterator[Any]:
+            """Balances every node before the sinks and judges: the gate before anything leaves."""
+            with phase_work(context, compiled, landscape, Phase.PROCESS) as work:
+                verdict = check_run(work, checks.acceptance(context.run))
+                context.log.info(f"accounts balance: {verdict.rows:,} records read")
+                yield from checks.results(verdict, asset, work.run_id)
+                require_released(work, verdict)
+            yield dg.Output(None, "done")
+
+        outs = _done() | {spec.get_python_identifier(): dg.Out(dg.Nothing) for spec in self.checks}
+        return self._op(check, "check_run", outs=outs)
 
     def publish(self, sink: str) -> Any:
         """The op that makes one sink's output durable."""
@@ -160,9 +174,10 @@ class PipelineOps:
         outs = {output: dg.Out(dg.Nothing, io_manager_key=IO_MANAGER_KEY)}
         return self._op(publish_op, f"publish_{safe_name(sink)}", outs=outs)
 
-    def seal_run(self, source_key: dg.AssetKey) -> Any:
+    def seal_run(self) -> Any:
         """The op that completes the run."""
         compiled = self.compiled
+        source_key = self.balance.asset_key
 
         def seal(context: dg.OpExecutionContext, landscape: LandscapeResource) -> Iterator[Any]:
             """Balances the whole run and completes it."""
@@ -170,15 +185,24 @@ class PipelineOps:
                 counts = seal_run(work)
                 tallies = reads.tallies(work.landscape, work.run_id)
                 observed = metadata.of_run(work.run_id, counts)
+                final = final_verdict(work.landscape, work.run_id)
             context.log.info(stories.summary(compiled.graph, work.run_id, counts, tallies))
             context.log_event(dg.AssetObservation(source_key, metadata=observed))
+            for evaluation in (
+                checks.evaluations(final, source_key, work.run_id, _partition(context)) if final else ()
+            ):
+                context.log_event(evaluation)  # type: ignore[arg-type] # it takes them; a test holds it to that
             yield dg.AssetCheckResult(
-                check_name=BALANCE_CHECK, asset_key=source_key, passed=True,
+                check_name=checks.BALANCE, asset_key=source_key, passed=True,
                 metadata=observed | metadata.of_flow(compiled.graph, tallies),
                 description="in + created = out + ended at every node; created = ended for the run",
             )  # fmt: skip
 
-        return self._op(seal, "seal_run", outs={self.balance_output: dg.Out(dg.Nothing)})
+        return self._op(seal, "seal_run", outs={self.balance.get_python_identifier(): dg.Out(dg.Nothing)})
+
+
+def _partition(context: dg.OpExecutionContext) -> str | None:
+    return context.partition_key if context.has_partition_key else None
 
 
 def _done() -> dict[str, dg.Out]:

@@ -1,6 +1,8 @@
 """Where the platform lives on this machine: its root, Dagster's home, the landscape."""
 
+import getpass
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -47,3 +49,8 @@ def prepare_dagster_home() -> Path:
         (home / "dagster.yaml").write_text(own.read_text() if own.is_file() else _DAGSTER_YAML)
     os.environ["DAGSTER_HOME"] = str(home)
     return home
+
+
+def this_user() -> str:
+    """Who is at work here, for the record."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"

@@ -1,11 +1,7 @@
 """The settings file: read, validated, and recorded without its secrets."""
 
-from elspeth_dagster.settings.dagster_section import (
-    MAX_SHARDS,
-    CheckSettings,
-    DagsterSettings,
-    SensorSettings,
-)
+from elspeth_dagster.settings.checks import CheckSettings, CountLimit, FractionLimit, Limit, Severity
+from elspeth_dagster.settings.dagster_section import MAX_SHARDS, DagsterSettings, SensorSettings
 from elspeth_dagster.settings.differences import settings_differences
 from elspeth_dagster.settings.engine_sections import (
     CheckpointSettings,
@@ -40,11 +36,14 @@ __all__ = [
     "CheckpointSettings",
     "CoalescePolicy",
     "CoalesceSettings",
+    "CountLimit",
     "DagsterSettings",
     "ExportSettings",
+    "FractionLimit",
     "GateSettings",
     "KeyPath",
     "LandscapeSettings",
+    "Limit",
     "Locations",
     "Mark",
     "MergeStrategy",
@@ -56,6 +55,7 @@ __all__ = [
     "SensorSettings",
     "Settings",
     "SettingsError",
+    "Severity",
     "SinkSettings",
     "SourceSettings",
     "TelemetrySettings",

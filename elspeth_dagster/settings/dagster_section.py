@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
+from elspeth_dagster.settings.checks import CheckSettings, FreshnessSettings
 from elspeth_dagster.settings.errors import did_you_mean
 from elspeth_dagster.settings.value_types import STRICT, Number, PositiveNumber, Seconds, Text, WholeNumber
 
@@ -69,13 +70,6 @@ class SensorSettings:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class CheckSettings:
-    """`dagster.checks`: asset checks beside the balance, which is always checked."""
-
-    max_quarantined_fraction: Annotated[Number, Field(ge=0, le=1)] | None = None
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
 class DagsterSettings:
     """`dagster`.
 
@@ -91,6 +85,7 @@ class DagsterSettings:
         progress_seconds: Or every so many seconds, whichever is first.
         max_retries: Automatic re-executions from failure; None leaves it to the Dagster instance.
         checks: Asset checks.
+        freshness: How old the sinks' assets may get.
     """
 
     group: Text | None = None
@@ -104,3 +99,4 @@ class DagsterSettings:
     progress_seconds: Seconds = 5.0
     max_retries: Annotated[WholeNumber, Field(ge=0)] | None = None
     checks: CheckSettings = field(default_factory=CheckSettings)
+    freshness: FreshnessSettings | None = None

@@ -51,7 +51,6 @@ _INERT = (
     _Inert(("dagster", "schedule"), _LATER),
     _Inert(("dagster", "timezone"), _LATER),
     _Inert(("dagster", "sensor"), _LATER),
-    _Inert(("dagster", "checks"), _LATER),
 )
 
 _UNSUPPORTED_VALUES: tuple[tuple[KeyPath, Any, str], ...] = (

@@ -39,7 +39,7 @@ _BOUNDS = {
     "less_than_equal": ("le", "at most"),
 }
 _UNKNOWN_KEY = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
-_OWN_MESSAGES = frozenset({"blank", "owner", "tag", "cron", "timezone"})
+_OWN_MESSAGES = frozenset({"blank", "owner", "tag", "cron", "timezone", "duration"})
 _FREE_KEYS_BELOW = frozenset(
     {"options", "routes", "branches", "tags", "services", "mapping", "provider_config"}
 )

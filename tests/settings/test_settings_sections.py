@@ -1,12 +1,14 @@
 """The sections about running and showing a pipeline: values, limits, and what has no effect here."""
 
 import dataclasses
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from elspeth_dagster.settings import CheckSettings, SensorSettings
+from elspeth_dagster.settings import CheckSettings, CountLimit, FractionLimit, SensorSettings, Severity
 from elspeth_dagster.settings import engine_sections as engine
+from elspeth_dagster.settings.checks import FreshnessSettings
 from elspeth_dagster.settings.dagster_section import DagsterSettings
 from elspeth_dagster.settings.sections import MAPPINGS, TOP_LEVEL
 
@@ -65,7 +67,21 @@ ACCEPTED: list[tuple[str, str, str, Any]] = [
     ("dagster", "progress_rows", "1", 1),
     ("dagster", "progress_seconds", "0.5", 0.5),
     ("dagster", "max_retries", "0", 0),
-    ("dagster", "checks", "{max_quarantined_fraction: 0.05}", CheckSettings(max_quarantined_fraction=0.05)),
+    (
+        "dagster",
+        "checks",
+        "{max_quarantined_fraction: 0.05, min_rows: {limit: 3, severity: warn}}",
+        CheckSettings(
+            max_quarantined_fraction=FractionLimit(limit=0.05),
+            min_rows=CountLimit(limit=3, severity=Severity.WARN),
+        ),
+    ),
+    (
+        "dagster",
+        "freshness",
+        "{warn_after: 26h, fail_after: 2.5d}",
+        FreshnessSettings(warn_after=timedelta(hours=26), fail_after=timedelta(hours=60)),
+    ),
 ]
 MODELS = {
     "retry": engine.RetrySettings,
@@ -310,7 +326,8 @@ def test_values_that_are_refused(problems: Any, section: str, expected: str) -> 
         ("secrets: {source: env}", []),
         ("secrets: {mapping: {A_KEY: a}, vault_url: https://x}", ["secrets.mapping", "secrets.vault_url"]),
         ("dagster: {schedule: '@daily', timezone: UTC}", ["dagster.schedule", "dagster.timezone"]),
-        ("dagster: {sensor: {watch: x}, checks: {}}", ["dagster.checks", "dagster.sensor"]),
+        ("dagster: {sensor: {watch: x}}", ["dagster.sensor"]),
+        ("dagster: {checks: {max_failed: 0}, freshness: {fail_after: 1h}}", []),
         ("dagster: {group: a, shards: 2, max_retries: 2, progress_rows: 5, progress_seconds: 1}", []),
     ],
 )

@@ -1,0 +1,108 @@
+"""Asset checks: the balance of a run, and what its settings ask for."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from elspeth_dagster.engine.checks import Acceptance, CheckResult, Verdict
+from elspeth_dagster.orchestration.names import ACCEPT_CHECKS_TAG, ACCEPTED_BY_TAG, safe_name
+from elspeth_dagster.plugins.compile import Compiled
+from elspeth_dagster.settings import Severity
+
+BALANCE = "balance"
+
+_BALANCE = "Every token that came into a node left it or ended there, and every token ended once."
+_ABOUT = {
+    "max_quarantined_fraction": "Rows set aside, as a fraction of the records read, are at most {limit:g}.",
+    "max_failed": "At most {limit:,} rows were neither delivered nor set aside.",
+    "min_rows": "At least {limit:,} records were read.",
+}
+_FIGURES = {
+    "max_quarantined_fraction": "elspeth/quarantined_fraction",
+    "max_failed": "elspeth/failed",
+    "min_rows": "elspeth/rows_in",
+}
+_SEVERITIES = {"error": dg.AssetCheckSeverity.ERROR, "warn": dg.AssetCheckSeverity.WARN}
+
+
+class CheckSpec(dg.AssetCheckSpec):
+    """A check on an asset whose key may hold any characters: Dagster makes an output's name of it."""
+
+    def get_python_identifier(self) -> str:
+        """The name of the op output that carries the check."""
+        return f"check_{safe_name(super().get_python_identifier())}"
+
+
+def balance(asset: dg.AssetKey) -> CheckSpec:
+    """The check that every run has."""
+    return CheckSpec(BALANCE, asset=asset, description=_BALANCE)
+
+
+def agreed(compiled: Compiled, asset: dg.AssetKey) -> tuple[CheckSpec, ...]:
+    """The checks that a pipeline's settings ask for."""
+    return tuple(
+        CheckSpec(name, asset=asset, description=_described(name, limit.limit, limit.severity, limit.blocks))
+        for name, limit in compiled.settings.dagster.checks.limits()
+    )
+
+
+def _described(name: str, limit: float, severity: Severity, blocks: bool) -> str:
+    consequence = (
+        "Otherwise nothing is published." if blocks else f"Otherwise: {severity.value}; the run goes on."
+    )
+    return f"{_ABOUT[name].format(limit=limit)} {consequence}"
+
+
+def acceptance(run: dg.DagsterRun) -> Acceptance | None:
+    """Who releases the run from its checks, and why, by the tags of a Dagster run."""
+    reason = run.tags.get(ACCEPT_CHECKS_TAG, "").strip()
+    if not reason:
+        return None
+    by = run.tags.get(ACCEPTED_BY_TAG) or run.tags.get("user") or f"not named, in Dagster run {run.run_id}"
+    return Acceptance(by, reason)
+
+
+def results(verdict: Verdict, asset: dg.AssetKey, run_id: str) -> Iterator[dg.AssetCheckResult]:
+    """What the checks say of a run, for an op to yield."""
+    for result in verdict.results:
+        yield dg.AssetCheckResult(
+            check_name=result.check, asset_key=asset, passed=result.passed,
+            severity=_severity(result, verdict), metadata=_facts(result, verdict, run_id),
+            description=_said(result, verdict),
+        )  # fmt: skip
+
+
+def evaluations(
+    verdict: Verdict, asset: dg.AssetKey, run_id: str, partition: str | None
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """The same as events, for an op that says it a second time, when everything has ended."""
+    for result in results(verdict, asset, run_id):
+        yield dg.AssetCheckEvaluation(
+            asset_key=asset, check_name=str(result.check_name), passed=result.passed,
+            severity=result.severity, metadata=result.metadata, description=result.description,
+            partition=partition,
+        )  # fmt: skip
+
+
+def _severity(result: CheckResult, verdict: Verdict) -> dg.AssetCheckSeverity:
+    """How bad it is: no more than a warning where somebody has taken it on themselves."""
+    return _SEVERITIES["warn" if result.holds_back and verdict.accepted else result.severity]
+
+
+def _said(result: CheckResult, verdict: Verdict) -> str:
+    if not (result.holds_back and verdict.accepted):
+        return str(result)
+    return f"{result}. Accepted by {verdict.accepted.by}: {verdict.accepted.reason}"
+
+
+def _facts(result: CheckResult, verdict: Verdict, run_id: str) -> dict[str, Any]:
+    facts = {
+        _FIGURES[result.check]: result.figure,
+        "elspeth/limit": result.limit,
+        "elspeth/blocking": result.blocking,
+        "elspeth/run_id": run_id,
+    }
+    if result.holds_back and verdict.accepted:
+        facts |= {"elspeth/accepted_by": verdict.accepted.by, "elspeth/reason": verdict.accepted.reason}
+    return facts
