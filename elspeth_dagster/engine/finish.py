@@ -65,8 +65,8 @@ def check_run(work: Work, acceptance: Acceptance | None = None) -> Verdict:
 
 def _judge(work: Work, tallies: Sequence[Tally], records: int, acceptance: Acceptance | None) -> Verdict:
     """Evaluates the checks and records what they say: as the run's release, or as this attempt's refusal."""
-    counts = counts_before_publishing(work.compiled.graph, tallies, records=records)
-    verdict = Verdict(records, evaluate(work.compiled.settings.dagster.checks, counts))
+    bound = counts_before_publishing(work.compiled.graph, tallies, records=records)
+    verdict = Verdict(records, evaluate(work.compiled.settings.dagster.checks, bound))
     held = {result.check for result in verdict.held_back_by}
     if held and acceptance and held <= held_back_before(work.landscape, work.run_id):
         verdict = replace(verdict, accepted=acceptance)
@@ -76,6 +76,12 @@ def _judge(work: Work, tallies: Sequence[Tally], records: int, acceptance: Accep
     key = CommitKey(Phase.PROCESS, "check", number)
     commit(work.landscape, work.attempt, CommitDraft(key, markers={name: verdict.facts()}))
     return verdict
+
+
+def counts_so_far(work: Work) -> Counts:
+    """The counts of a run before it is published, had its sinks taken every row that is bound for them."""
+    tallies = reads.tallies(work.landscape, work.run_id)
+    return counts_before_publishing(work.compiled.graph, tallies, records=source_marker(work)["rows"])
 
 
 def held_back_before(landscape: Landscape, run_id: str) -> set[str]:

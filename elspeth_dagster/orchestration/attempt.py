@@ -28,7 +28,7 @@ from elspeth_dagster.landscape.errors import AttemptRefusedError, FenceLostError
 from elspeth_dagster.landscape.leftovers import sweep_attempt_leftovers
 from elspeth_dagster.landscape.model import Attempt, AttemptStatus, Phase, PhaseStatus
 from elspeth_dagster.landscape.processes import beating
-from elspeth_dagster.orchestration import stories
+from elspeth_dagster.orchestration import metadata, stories
 from elspeth_dagster.orchestration.names import FORCE_TAG, RESUME_TAG, RUN_ID_TAG, graph_name
 from elspeth_dagster.orchestration.platform import platform_root
 from elspeth_dagster.orchestration.resource import LandscapeResource
@@ -167,6 +167,8 @@ def _recorded(
     except (dg.RetryRequested, *_NO_FAULT_OF_THE_RUN):
         raise
     except (KeyboardInterrupt, DagsterExecutionInterruptedError) as error:
+        if not error.args:
+            error.args = (stories.interruption(landscape, attempt.run_id, compiled.graph),)
         _close(landscape, attempt, AttemptStatus.INTERRUPTED, error, error_facts(error, node, compiled))
         raise
     except BaseException as error:
@@ -214,8 +216,9 @@ def _told(landscape: Landscape, attempt: Attempt, compiled: Compiled) -> Iterato
     except _NO_FAULT_OF_THE_RUN:
         raise
     except ElspethError as error:
-        known = stories.failure(landscape, attempt.run_id, compiled.graph)
+        known: dict[str, Any] = stories.failure(landscape, attempt.run_id, compiled.graph, error)
         known |= {"run": attempt.run_id, "attempt": str(attempt.number)}
+        known |= metadata.of_rows_so_far(landscape, attempt.run_id, compiled.graph)
         raise _failure(error, compiled, known) from error
 
 
@@ -228,9 +231,9 @@ def _as_failure(compiled: Compiled) -> Iterator[None]:
         raise _failure(error, compiled, {}) from error
 
 
-def _failure(error: ElspethError, compiled: Compiled, known: dict[str, str]) -> dg.Failure:
+def _failure(error: ElspethError, compiled: Compiled, known: dict[str, Any]) -> dg.Failure:
     about = {"pipeline": compiled.graph.pipeline, "error": type(error).__name__, "host": socket.gethostname()}
-    metadata = _culprits(error, compiled) | known | about
+    facts = _culprits(error, compiled) | known | about
     text = "\n".join([str(error), *getattr(error, "__notes__", ())])
     scrubbed = compiled.settings.scrubbed(text)
-    return dg.Failure(scrubbed, metadata=metadata, allow_retries=error.retryable)
+    return dg.Failure(scrubbed, metadata=facts, allow_retries=error.retryable)

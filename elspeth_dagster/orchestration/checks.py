@@ -42,7 +42,12 @@ def balance(asset: dg.AssetKey) -> CheckSpec:
 def agreed(compiled: Compiled, asset: dg.AssetKey) -> tuple[CheckSpec, ...]:
     """The checks that a pipeline's settings ask for."""
     return tuple(
-        CheckSpec(name, asset=asset, description=_described(name, limit.limit, limit.severity, limit.blocks))
+        CheckSpec(
+            name,
+            asset=asset,
+            blocking=limit.blocks,
+            description=_described(name, limit.limit, limit.severity, limit.blocks),
+        )
         for name, limit in compiled.settings.dagster.checks.limits()
     )
 
@@ -73,16 +78,24 @@ def results(verdict: Verdict, asset: dg.AssetKey, run_id: str) -> Iterator[dg.As
         )  # fmt: skip
 
 
-def evaluations(
-    verdict: Verdict, asset: dg.AssetKey, run_id: str, partition: str | None
-) -> Iterator[dg.AssetCheckEvaluation]:
-    """The same as events, for an op that says it a second time, when everything has ended."""
-    for result in results(verdict, asset, run_id):
-        yield dg.AssetCheckEvaluation(
-            asset_key=asset, check_name=str(result.check_name), passed=result.passed,
-            severity=result.severity, metadata=result.metadata, description=result.description,
-            partition=partition,
-        )  # fmt: skip
+def balanced(asset: dg.AssetKey, metadata: dict[str, Any], *, published: bool) -> dg.AssetCheckResult:
+    """That the accounts of a run balance: those before its sinks, and when all is published, all of them."""
+    whole = "in + created = out + ended at every node; created = ended for the run"
+    said = whole if published else "in + created = out + ended at every node before the sinks; not published"
+    return dg.AssetCheckResult(
+        check_name=BALANCE, asset_key=asset, passed=True, metadata=metadata, description=said
+    )
+
+
+def log(context: dg.OpExecutionContext, result: dg.AssetCheckResult) -> None:
+    """Reports a check that another op yields too, or that this one has no output for."""
+    evaluation = dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey.from_coercible(result.asset_key or ()), check_name=str(result.check_name),
+        passed=result.passed, severity=result.severity, metadata=result.metadata,
+        description=result.description,
+        partition=context.partition_key if context.has_partition_key else None,
+    )  # fmt: skip
+    context.log_event(evaluation)  # type: ignore[arg-type] # it takes them; a test holds it to that
 
 
 def _severity(result: CheckResult, verdict: Verdict) -> dg.AssetCheckSeverity:

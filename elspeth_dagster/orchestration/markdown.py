@@ -18,12 +18,16 @@ def _line(cells: Iterable[str]) -> str:
 
 def cell(text: str) -> str:
     """A text in a cell, cut to size."""
-    short = " ".join(text[: 4 * _CELL_CHARACTERS].splitlines())
-    if len(short) > _CELL_CHARACTERS:
-        short = short[: _CELL_CHARACTERS - 1] + "…"
+    short = cut(text, _CELL_CHARACTERS)
     for character, shown in _ESCAPES.items():
         short = short.replace(character, shown)
     return short
+
+
+def cut(text: str, characters: int = 200) -> str:
+    """A text as one line of at most so many characters."""
+    short = " ".join(text[: 4 * characters].splitlines())
+    return short if len(short) <= characters else short[: characters - 1] + "…"
 
 
 _ESCAPES = {"&": "&amp;", "<": "&lt;"} | {character: f"\\{character}" for character in "\\|*_`[~"}

@@ -12,12 +12,15 @@ from elspeth_dagster.accounting import Counts, Tally, counts_of_sink
 from elspeth_dagster.engine.checks import quarantined_fraction
 from elspeth_dagster.engine.completeness import source_marker
 from elspeth_dagster.engine.work import Work, create_source
+from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.graph import Graph
 from elspeth_dagster.landscape import reads
+from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.commits import ArtifactFacts
 from elspeth_dagster.landscape.reads import ChunkRow
+from elspeth_dagster.landscape.set_aside import set_aside
 from elspeth_dagster.orchestration import stories
-from elspeth_dagster.orchestration.markdown import table
+from elspeth_dagster.orchestration.markdown import cut, table
 from elspeth_dagster.rows.fields import Schema
 
 
@@ -106,12 +109,56 @@ def of_run(run_id: str, counts: Counts) -> dict[str, Any]:
     return of_counts(counts) | fraction | {"elspeth/run_id": run_id}
 
 
-def of_flow(graph: Graph, tallies: Sequence[Tally]) -> dict[str, Any]:
-    """The table of what came into each node and where it went."""
-    records = [dg.TableRecord(asdict(row)) for row in stories.flow(graph, tallies)]
-    return {"elspeth/flow": dg.MetadataValue.table(records, schema=_FLOW)}
+def of_rows(work: Work, counts: Counts) -> dict[str, Any]:
+    """What became of a run's rows: counts, where they went, and why some were set aside."""
+    tallies = reads.tallies(work.landscape, work.run_id)
+    flow = {"elspeth/flow": _flow_table(work.compiled.graph, tallies)}
+    aside = _set_aside(work.landscape, work.run_id, "elspeth/set_aside")
+    return of_run(work.run_id, counts) | flow | aside
 
 
+def _flow_table(graph: Graph, tallies: Sequence[Tally], *, reached: bool = False) -> dg.TableMetadataValue:
+    """A row per node; with `reached`, only of those that rows came to."""
+    flow = [row for row in stories.flow(graph, tallies) if row.rows_in or not reached]
+    records = [dg.TableRecord(asdict(row)) for row in flow]
+    return dg.MetadataValue.table(records, schema=_FLOW)
+
+
+def of_rows_so_far(landscape: Landscape, run_id: str, graph: Graph) -> dict[str, Any]:
+    """Where the rows of a run are that did not complete, and why some were set aside."""
+    try:
+        tallies = reads.tallies(landscape, run_id)
+    except ElspethError as error:
+        return {"rows so far": f"unknown: {error}"}
+    flow = {"rows so far": _flow_table(graph, tallies, reached=True)} if tallies else {}
+    return _set_aside(landscape, run_id, "set aside so far") | flow
+
+
+def _set_aside(landscape: Landscape, run_id: str, name: str) -> dict[str, Any]:
+    """The table of the most frequent reasons; nothing when no row was set aside."""
+    try:
+        found = set_aside(landscape, run_id)
+    except ElspethError as error:
+        return {name: f"unknown: {error}"}
+    rows = [(told.node, cut(told.reason), told.count, told.rows) for told in found.reasons]
+    if found.others or not found.complete:
+        more = "other reasons" if found.complete else "other reasons, and rows that were not looked at"
+        rows.append(("", more, found.others, ()))
+    records = [
+        dg.TableRecord({"node": node, "reason": why, "count": count, "rows": ", ".join(map(str, first))})
+        for node, why, count, first in rows
+    ]
+    return {name: dg.MetadataValue.table(records, schema=_REASONS)} if records else {}
+
+
+_REASONS = dg.TableSchema(
+    [
+        dg.TableColumn("node", "string"),
+        dg.TableColumn("reason", "string"),
+        dg.TableColumn("count", "int"),
+        dg.TableColumn("rows", "string", description="Indices of the first ones, counted from 0."),
+    ]
+)
 _FLOW = dg.TableSchema(
     [
         dg.TableColumn("node", "string"),

@@ -10,6 +10,7 @@ import dagster as dg
 from elspeth_dagster.engine.compiling import record_graph
 from elspeth_dagster.engine.finish import (
     check_run,
+    counts_so_far,
     final_verdict,
     require_checked,
     require_released,
@@ -152,6 +153,9 @@ class PipelineOps:
                 verdict = check_run(work, checks.acceptance(context.run))
                 context.log.info(f"accounts balance: {verdict.rows:,} records read")
                 yield from checks.results(verdict, asset, work.run_id)
+                if verdict.held_back_by:
+                    facts = metadata.of_rows(work, counts_so_far(work))
+                    checks.log(context, checks.balanced(asset, facts, published=False))
                 require_released(work, verdict)
             yield dg.Output(None, "done")
 
@@ -177,32 +181,24 @@ class PipelineOps:
     def seal_run(self) -> Any:
         """The op that completes the run."""
         compiled = self.compiled
-        source_key = self.balance.asset_key
+        asset = self.balance.asset_key
 
         def seal(context: dg.OpExecutionContext, landscape: LandscapeResource) -> Iterator[Any]:
             """Balances the whole run and completes it."""
             with phase_work(context, compiled, landscape, Phase.DONE) as work:
                 counts = seal_run(work)
                 tallies = reads.tallies(work.landscape, work.run_id)
-                observed = metadata.of_run(work.run_id, counts)
                 final = final_verdict(work.landscape, work.run_id)
+                judged = checks.results(final, asset, work.run_id) if final else ()
+                observed = metadata.of_run(work.run_id, counts)
+                facts = metadata.of_rows(work, counts)
             context.log.info(stories.summary(compiled.graph, work.run_id, counts, tallies))
-            context.log_event(dg.AssetObservation(source_key, metadata=observed))
-            for evaluation in (
-                checks.evaluations(final, source_key, work.run_id, _partition(context)) if final else ()
-            ):
-                context.log_event(evaluation)  # type: ignore[arg-type] # it takes them; a test holds it to that
-            yield dg.AssetCheckResult(
-                check_name=checks.BALANCE, asset_key=source_key, passed=True,
-                metadata=observed | metadata.of_flow(compiled.graph, tallies),
-                description="in + created = out + ended at every node; created = ended for the run",
-            )  # fmt: skip
+            context.log_event(dg.AssetObservation(asset, metadata=observed))
+            for result in judged:
+                checks.log(context, result)
+            yield checks.balanced(asset, facts, published=True)
 
         return self._op(seal, "seal_run", outs={self.balance.get_python_identifier(): dg.Out(dg.Nothing)})
-
-
-def _partition(context: dg.OpExecutionContext) -> str | None:
-    return context.partition_key if context.has_partition_key else None
 
 
 def _done() -> dict[str, dg.Out]:

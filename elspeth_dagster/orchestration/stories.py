@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from elspeth_dagster.accounting import Counts, Measure, Outcome, Tally
 from elspeth_dagster.engine.completeness import stage_node
+from elspeth_dagster.engine.errors import ChecksFailedError
 from elspeth_dagster.engine.load import END_OF_SOURCE
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.graph import Graph, Node, NodeKind
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.model import Phase
+from elspeth_dagster.orchestration.names import ACCEPT_CHECKS_TAG
 
 
 @dataclass(frozen=True)
@@ -84,16 +86,34 @@ def _went(node: str, tallies: Iterable[Tally]) -> str:
     return "; ".join(out + kept + turned + lost)
 
 
-def failure(landscape: Landscape, run_id: str, graph: Graph) -> dict[str, str]:
+def failure(landscape: Landscape, run_id: str, graph: Graph, error: ElspethError) -> dict[str, str]:
     """What is kept of a run that failed, and how to go on."""
+    try:
+        kept = _kept(landscape, run_id, graph)
+    except ElspethError as second:
+        kept = {"kept": f"unknown: {second}"}
+    if isinstance(error, ChecksFailedError):
+        return kept | {"next": f"change `dagster.checks` in the settings, then {_FROM_FAILURE}; {_ACCEPT}"}
+    return kept | {"next": f"mend the cause; then {_FROM_FAILURE}, or elspeth resume {run_id}"}
+
+
+_FROM_FAILURE = '"From failure" in the menu beside "Re-execute all"'
+_ACCEPT = (
+    "or publish as it is: on the page Runs, tick the run, Actions, Re-execute from failure, with the tag "
+    f"{ACCEPT_CHECKS_TAG}=REASON"
+)
+
+
+def interruption(landscape: Landscape, run_id: str, graph: Graph) -> str:
+    """The same of a run that was interrupted, as one text."""
     try:
         kept = _kept(landscape, run_id, graph)
     except ElspethError as error:
         kept = {"kept": f"unknown: {error}"}
-    go_on = (
-        f'mend the cause; then "From failure" in the menu beside "Re-execute all", or elspeth resume {run_id}'
+    return (
+        f"run {run_id} was interrupted. {'; '.join(f'{name}: {said}' for name, said in kept.items())}. "
+        f"To go on: {_FROM_FAILURE}, or elspeth resume {run_id}"
     )
-    return kept | {"next": go_on}
 
 
 def _kept(landscape: Landscape, run_id: str, graph: Graph) -> dict[str, str]:

@@ -12,6 +12,8 @@ class SourceError(ElspethError):
         remedy: What to do about it.
     """
 
+    node = "source"
+
     def __init__(self, place: str, what: str, remedy: str) -> None:
         self.place = place
         self.what = what
