@@ -160,6 +160,13 @@ def run_of_dagster_run(landscape: Landscape, dagster_run_id: str, pipeline: str)
         return connection.execute(query).scalar_one_or_none()
 
 
+def attempts_of_dagster_run(landscape: Landscape, dagster_run_id: str) -> list[AttemptRow]:
+    """A Dagster run's attempts, one per pipeline in it."""
+    table = schema.attempts
+    query = select(table).where(table.c.dagster_run_id == dagster_run_id).order_by(table.c.pipeline)
+    return _all(landscape, query, _attempt)
+
+
 def attempts(landscape: Landscape, run_id: str) -> list[AttemptRow]:
     """A run's attempts, oldest first."""
     table = schema.attempts

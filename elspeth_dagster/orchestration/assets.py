@@ -9,7 +9,7 @@ import dagster as dg
 from elspeth_dagster import __version__
 from elspeth_dagster.landscape.digest import json_digest
 from elspeth_dagster.orchestration import checks, descriptions
-from elspeth_dagster.orchestration.names import graph_name, safe_name
+from elspeth_dagster.orchestration.names import PIPELINE_TAG, graph_name, safe_name
 from elspeth_dagster.orchestration.ops import (
     SOURCE_OUTPUT,
     PipelineOps,
@@ -157,7 +157,7 @@ def _descriptions(compiled: Compiled) -> dict[str, str]:
 
 def _job(compiled: Compiled, assets: dg.AssetsDefinition, console: str | None, shards: int) -> Any:
     pipeline = compiled.graph.pipeline
-    tags = {"elspeth/pipeline": pipeline}
+    tags = {PIPELINE_TAG: pipeline}
     if compiled.settings.dagster.max_retries:
         tags["dagster/max_retries"] = str(compiled.settings.dagster.max_retries)
     return dg.define_asset_job(

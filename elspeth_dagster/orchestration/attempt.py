@@ -168,7 +168,7 @@ def _recorded(
         raise
     except (KeyboardInterrupt, DagsterExecutionInterruptedError) as error:
         if not error.args:
-            error.args = (stories.interruption(landscape, attempt.run_id, compiled.graph),)
+            error.args = (stories.interruption(landscape, attempt.run_id),)
         _close(landscape, attempt, AttemptStatus.INTERRUPTED, error, error_facts(error, node, compiled))
         raise
     except BaseException as error:
@@ -216,7 +216,7 @@ def _told(landscape: Landscape, attempt: Attempt, compiled: Compiled) -> Iterato
     except _NO_FAULT_OF_THE_RUN:
         raise
     except ElspethError as error:
-        known: dict[str, Any] = stories.failure(landscape, attempt.run_id, compiled.graph, error)
+        known: dict[str, Any] = stories.failure(landscape, attempt.run_id, error)
         known |= {"run": attempt.run_id, "attempt": str(attempt.number)}
         known |= metadata.of_rows_so_far(landscape, attempt.run_id, compiled.graph)
         raise _failure(error, compiled, known) from error

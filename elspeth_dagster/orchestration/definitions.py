@@ -12,7 +12,7 @@ from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.orchestration.assets import build_pipeline, sink_key
 from elspeth_dagster.orchestration.io_manager import IO_MANAGER_KEY, PublishedArtifacts
 from elspeth_dagster.orchestration.markdown import code
-from elspeth_dagster.orchestration.names import NameCollisionError, safe_name
+from elspeth_dagster.orchestration.names import PIPELINE_TAG, NameCollisionError, safe_name
 from elspeth_dagster.orchestration.platform import platform_root
 from elspeth_dagster.orchestration.resource import LandscapeResource
 from elspeth_dagster.plugins.compile import Compiled, compile_pipeline
@@ -89,7 +89,9 @@ def build_from(
         assets.append(broken)
         name = safe_name(pipeline_name(path))
         if name not in {job.name for job in jobs}:
-            jobs.append(dg.define_asset_job(name, selection=[broken]))
+            jobs.append(
+                dg.define_asset_job(name, selection=[broken], tags={PIPELINE_TAG: pipeline_name(path)})
+            )
     return dg.Definitions(
         assets=assets,
         jobs=jobs,

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from elspeth_dagster.errors import ElspethError
 
+PIPELINE_TAG = "elspeth/pipeline"
 RUN_ID_TAG = "elspeth/run_id"
 RESTART_SOURCE_TAG = "elspeth/restart_source"
 FORCE_TAG = "elspeth/force"

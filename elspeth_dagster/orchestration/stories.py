@@ -86,12 +86,9 @@ def _went(node: str, tallies: Iterable[Tally]) -> str:
     return "; ".join(out + kept + turned + lost)
 
 
-def failure(landscape: Landscape, run_id: str, graph: Graph, error: ElspethError) -> dict[str, str]:
+def failure(landscape: Landscape, run_id: str, error: ElspethError | None = None) -> dict[str, str]:
     """What is kept of a run that failed, and how to go on."""
-    try:
-        kept = _kept(landscape, run_id, graph)
-    except ElspethError as second:
-        kept = {"kept": f"unknown: {second}"}
+    kept = _kept(landscape, run_id)
     if isinstance(error, ChecksFailedError):
         return kept | {"next": f"change `dagster.checks` in the settings, then {_FROM_FAILURE}; {_ACCEPT}"}
     return kept | {"next": f"mend the cause; then {_FROM_FAILURE}, or elspeth resume {run_id}"}
@@ -104,27 +101,25 @@ _ACCEPT = (
 )
 
 
-def interruption(landscape: Landscape, run_id: str, graph: Graph) -> str:
+def interruption(landscape: Landscape, run_id: str) -> str:
     """The same of a run that was interrupted, as one text."""
+    kept = "; ".join(f"{name}: {said}" for name, said in _kept(landscape, run_id).items())
+    return f"run {run_id} was interrupted. {kept}. To go on: {_FROM_FAILURE}, or elspeth resume {run_id}"
+
+
+def _kept(landscape: Landscape, run_id: str) -> dict[str, str]:
     try:
-        kept = _kept(landscape, run_id, graph)
+        chunks = reads.chunks(landscape, run_id, 0)
+        whole = reads.marker(landscape, run_id, END_OF_SOURCE) is not None
+        swept = len(reads.committed(landscape, run_id, Phase.PROCESS, stage_node(0)))
+        published = [artifact.sink for artifact in reads.artifacts(landscape, run_id)]
+        kinds = [node.kind for node in reads.nodes(landscape, run_id)]
     except ElspethError as error:
-        kept = {"kept": f"unknown: {error}"}
-    return (
-        f"run {run_id} was interrupted. {'; '.join(f'{name}: {said}' for name, said in kept.items())}. "
-        f"To go on: {_FROM_FAILURE}, or elspeth resume {run_id}"
-    )
-
-
-def _kept(landscape: Landscape, run_id: str, graph: Graph) -> dict[str, str]:
-    chunks = reads.chunks(landscape, run_id, 0)
-    whole = reads.marker(landscape, run_id, END_OF_SOURCE) is not None
-    swept = len(reads.committed(landscape, run_id, Phase.PROCESS, stage_node(0)))
-    published = [artifact.sink for artifact in reads.artifacts(landscape, run_id)]
-    read = (
-        f"{sum(chunk.records for chunk in chunks):,} records read{', all there are' if whole else ' so far'}"
-    )
+        return {"kept": f"unknown: {error}"}
+    read = f"{sum(chunk.records for chunk in chunks):,} records read"
+    read += ", all there are" if whole else " so far"
+    of_all = f" ({len(published)} of {kinds.count(NodeKind.SINK.value)} sinks)" if kinds else ""
     return {
         "kept": f"{read}; {swept:,} of {len(chunks):,} chunks processed; it is not done again",
-        "published": f"{', '.join(published) or 'nothing'} ({len(published)} of {len(graph.sinks)} sinks)",
+        "published": f"{', '.join(published) or 'nothing'}{of_all}",
     }

@@ -1,5 +1,6 @@
 """Checks beside the balance: what is worse than agreed does not leave, unless somebody answers for it."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from brittle import MENDED, expected_counts, expected_outputs, settings_of, writ
 from dagster import DagsterEventType, ReexecutionOptions
 from platform_jobs import launch
 from platforms import Platform
+
+from elspeth_dagster.orchestration.definitions import build_definitions
 
 SOURCE = dg.AssetKey(["tariffs", "source"])
 ASIDE = expected_counts()["quarantined"]
@@ -233,3 +236,16 @@ def test_rows_that_a_sink_refuses_are_judged_when_all_has_ended(platform: Platfo
     with dg.DagsterInstance.get() as instance:
         found = instance.event_log_storage.get_latest_asset_check_execution_by_key([key])[key]
     assert found.status.value == "FAILED"
+
+
+def test_sinks_get_the_freshness_that_the_settings_ask_for(platform: Platform) -> None:
+    settings = settings_of("output") | {"dagster": {"freshness": {"fail_after": "50h", "warn_after": "26h"}}}
+    platform.write("pipelines/tariffs/settings.yaml", settings)
+    platform.write("pipelines/tariffs/plugins/brittle.py", MENDED)
+    write_numbers(platform)
+    graph = build_definitions("pipelines").resolve_asset_graph()
+    policies = {key.path[-1]: graph.get(key).freshness_policy for key in graph.materializable_asset_keys}
+    agreed = dg.FreshnessPolicy.time_window(timedelta(hours=50), timedelta(hours=26))
+    assert policies == {"source": None, "large": agreed, "small": agreed, "odd_ones": agreed}
+    with dg.DagsterInstance.get() as instance:
+        assert launch("tariffs", instance).success

@@ -123,6 +123,17 @@ def test_defaults(load: Any) -> None:
     assert settings.warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("check", "blocks"),
+    [("3", True), ("{limit: 3}", True), ("{limit: 3, severity: warn}", False),
+     ("{limit: 3, blocking: no}", False), ("{limit: 3, severity: error, blocking: yes}", True)],
+)  # fmt: skip
+def test_a_check_blocks_unless_it_is_a_warning_or_says_otherwise(load: Any, check: str, blocks: bool) -> None:
+    checks = load(f"{BASE}dagster: {{checks: {{max_failed: {check}}}}}\n").dagster.checks
+    ((name, limit),) = checks.limits()
+    assert (name, limit.limit, limit.blocks) == ("max_failed", 3, blocks)
+
+
 def test_sections_are_frozen(load: Any) -> None:
     settings = load(BASE)
     for part in (settings, settings.dagster, settings.retry, settings.source):
@@ -280,6 +291,25 @@ def test_sections_are_frozen(load: Any) -> None:
         ("dagster: {max_retries: -1}", "dagster.max_retries: expected at least 0"),
         ("dagster: {checks: {max_quarantined_fraction: 1.1}}", "expected at most 1, found the number 1.1"),
         ("dagster: {checks: {max_quarantined: 1}}", "did you mean 'max_quarantined_fraction'?"),
+        ("dagster: {checks: {max_failed: {limit: -1}}}", "checks.max_failed.limit: expected at least 0"),
+        ("dagster: {checks: {max_failed: 1.5}}", "expected a whole number, found the number 1.5"),
+        ("dagster: {checks: {min_rows: {severity: warn}}}", "the required key 'limit' is missing"),
+        ("dagster: {checks: {min_rows: {limit: 1, block: no}}}", "did you mean 'blocking'?"),
+        (
+            "dagster: {checks: {min_rows: {limit: 1, severity: bad}}}",
+            "min_rows.severity: found 'bad'; accepted: error, warn",
+        ),
+        (
+            "dagster: {checks: {min_rows: {limit: 1, severity: warn, blocking: true}}}",
+            "a check of severity 'warn' lets everything pass",
+        ),
+        ("dagster: {freshness: {warn_after: 1h}}", "the required key 'fail_after' is missing"),
+        ("dagster: {freshness: {fail_after: 26}}", "found the number 26; a duration is a number with a unit"),
+        ("dagster: {freshness: {fail_after: 59s}}", "and at least a minute"),
+        (
+            "dagster: {freshness: {fail_after: 1h, warn_after: 60m}}",
+            "'warn_after' has to be shorter than 'fail_after'",
+        ),
     ],
 )
 def test_values_that_are_refused(problems: Any, section: str, expected: str) -> None:
