@@ -16,7 +16,15 @@ from elspeth_dagster.landscape.errors import DamagedRecordError
 from elspeth_dagster.landscape.reads import PartRow, file_of
 from elspeth_dagster.plugins.base import Reason
 from elspeth_dagster.plugins.sinks.facts import keep_mask, without
-from elspeth_dagster.plugins.sinks.file import FileSink, Fold, FoldRequest, Layout, Output, Writer
+from elspeth_dagster.plugins.sinks.file import (
+    FileSink,
+    Fold,
+    FoldRequest,
+    LaidOutSink,
+    Layout,
+    Output,
+    Writer,
+)
 from elspeth_dagster.rows.rows import Rows
 from elspeth_dagster.rows.texts import csv_cells
 
@@ -74,9 +82,7 @@ class FileDelivery:
     def layout(self) -> Layout:
         """The layout that the rows ask for; most often known without loading any."""
         fold = self.sink.fold(self.request)
-        for piece in self.pieces():
-            if piece.info is None or not fold.take(piece.info.facts):
-                self._judge(fold, piece.load())
+        survey(self.sink, fold, self.pieces())
         return fold.layout()
 
     def write(self, output: Output, layout: Layout, log: RefusalLog, preview: Preview) -> int:
@@ -109,7 +115,7 @@ class FileDelivery:
                     writer.copy(rendered)
                 continue
             bound = piece.load()
-            reasons = self._judge(fold, bound)
+            reasons = judge(self.sink, fold, bound)
             log.add(bound, reasons)
             fitting, _ = without(bound.rows, None, reasons)
             if fitting.num_rows:
@@ -117,19 +123,6 @@ class FileDelivery:
                 writer.write(fitting)
                 written += fitting.num_rows
         return written
-
-    def _judge(self, fold: Fold, bound: Bound) -> dict[int, Reason]:
-        """Takes rows into the fold, and gives position to reason of those that are refused."""
-        marks = bound.diverted
-        reasons = self.sink.misfits(bound.rows, marks)
-        fitting, fitting_marks = without(bound.rows, marks, reasons)
-        if not fitting.num_rows or fold.take(self.sink.facts(fitting, fitting_marks)):
-            return reasons
-        refused = fold.take_rows(fitting, fitting_marks)
-        if not reasons:
-            return refused
-        positions = pa.array(range(bound.rows.num_rows)).filter(keep_mask(bound.rows.num_rows, reasons))
-        return reasons | {positions[place].as_py(): reason for place, reason in refused.items()}
 
     def _rendered(self, piece: Piece, layout: Layout) -> Iterator[bytes] | None:
         """The bytes of a part as its sweep rendered them, if they are what this layout asks for."""
@@ -139,6 +132,33 @@ class FileDelivery:
         if info.rendered != self.sink.rendering(info.facts.columns, layout):
             return None
         return _verified(file_of(self.landscape, part.rendered_path), part)
+
+
+def survey(sink: LaidOutSink, fold: Fold, pieces: Iterable[Piece]) -> int:
+    """Takes all rows into the fold, most often without loading any; says how many of them fit."""
+    fitting = 0
+    for piece in pieces:
+        info = piece.info
+        if info is not None and fold.take(info.facts):
+            fitting += info.rows - info.misfits
+            continue
+        bound = piece.load()
+        fitting += bound.rows.num_rows - len(judge(sink, fold, bound))
+    return fitting
+
+
+def judge(sink: LaidOutSink, fold: Fold, bound: Bound) -> dict[int, Reason]:
+    """Takes rows into the fold, and gives position to reason of those that are refused."""
+    marks = bound.diverted
+    reasons = sink.misfits(bound.rows, marks)
+    fitting, fitting_marks = without(bound.rows, marks, reasons)
+    if not fitting.num_rows or fold.take(sink.facts(fitting, fitting_marks)):
+        return reasons
+    refused = fold.take_rows(fitting, fitting_marks)
+    if not reasons:
+        return refused
+    positions = pa.array(range(bound.rows.num_rows)).filter(keep_mask(bound.rows.num_rows, reasons))
+    return reasons | {positions[place].as_py(): reason for place, reason in refused.items()}
 
 
 def _verified(path: Path, part: PartRow) -> Iterator[bytes]:

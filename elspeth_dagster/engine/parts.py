@@ -18,7 +18,7 @@ from elspeth_dagster.landscape.digest import table_digest
 from elspeth_dagster.landscape.segments import read_verified
 from elspeth_dagster.plugins.base import Sink
 from elspeth_dagster.plugins.sinks.facts import Facts, Group, without
-from elspeth_dagster.plugins.sinks.file import FileSink, FoldRequest
+from elspeth_dagster.plugins.sinks.file import FileSink, FoldRequest, LaidOutSink
 from elspeth_dagster.rows.rows import Rows
 
 _EDGE = "edge"
@@ -165,15 +165,15 @@ def _survey(bound: Bound, sink: Sink) -> tuple[PartInfo, Any]:
     rows, marks = bound.rows, bound.diverted
     misfits: Mapping[int, Any] = {}
     facts, rendered, rendering = Facts(()), None, None
-    if isinstance(sink, FileSink):
+    if isinstance(sink, LaidOutSink):
         misfits = sink.misfits(rows, marks)
         facts = sink.facts(*without(rows, marks, misfits))
-        if sink.renders and rows.num_rows and not misfits:
-            fold = sink.fold(FoldRequest(rows.originals))
-            if fold.take(facts):
-                layout = fold.layout()
-                rendered = _one_buffer(sink.render(rows, layout))
-                rendering = sink.rendering(facts.columns, layout)
+    if isinstance(sink, FileSink) and sink.renders and rows.num_rows and not misfits:
+        fold = sink.fold(FoldRequest(rows.originals))
+        if fold.take(facts):
+            layout = fold.layout()
+            rendered = _one_buffer(sink.render(rows, layout))
+            rendering = sink.rendering(facts.columns, layout)
     counts = pc.value_counts(bound.edges).to_pylist()
     info = PartInfo(
         rows.num_rows,

@@ -2,6 +2,7 @@
 
 from elspeth_dagster.engine.lifecycle import opened
 from elspeth_dagster.engine.publish_append import append_to_file
+from elspeth_dagster.engine.publish_database import forget_markers, publish_to_database
 from elspeth_dagster.engine.publish_errors import ExistingTargetError, UnknownSinkError
 from elspeth_dagster.engine.publish_file import publish_file
 from elspeth_dagster.engine.publish_rows import hand_over_rows
@@ -9,8 +10,9 @@ from elspeth_dagster.engine.publishing import Publication, Publishing
 from elspeth_dagster.engine.refusals import Failure
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.commits import ArtifactFacts
-from elspeth_dagster.landscape.model import Attempt
+from elspeth_dagster.landscape.model import Attempt, AttemptStatus
 from elspeth_dagster.plugins.base import PluginContext, RowSink
+from elspeth_dagster.plugins.sinks.database import DatabaseSink
 from elspeth_dagster.plugins.sinks.errors import ExistingFileError
 from elspeth_dagster.plugins.sinks.file import FileMode, FileSink
 
@@ -32,13 +34,17 @@ def publish_sink(
         FenceLostError: A newer attempt holds the run.
     """
     publishing = Publishing(landscape, attempt, publication, context)
+    sink, name = publication.sink, publication.name
     done = publishing.published()
     if done is not None:
+        if isinstance(sink, DatabaseSink) and attempt.status is not AttemptStatus.COMPLETED:
+            forget_markers(publishing, sink)
         return done
-    sink, name = publication.sink, publication.name
     with opened({name: sink}, {name: context}):
         if isinstance(sink, RowSink):
             return hand_over_rows(publishing, sink)
+        if isinstance(sink, DatabaseSink):
+            return publish_to_database(publishing, sink)
         if not isinstance(sink, FileSink):
             raise UnknownSinkError(attempt.pipeline, name, type(sink).__name__)
         if sink.mode is FileMode.WRITE:

@@ -35,6 +35,14 @@ class TargetError(PublishError):
         self.retryable = error.errno in _MAY_PASS
 
 
+class DatabaseTargetError(PublishError):
+    """The database is away, full, or does not let us."""
+
+    def __init__(self, pipeline: str, sink: str, where: str, why: str, *, retryable: bool) -> None:
+        super().__init__(pipeline, sink, f"{where} cannot be written: {why}")
+        self.retryable = retryable
+
+
 class TargetLockedError(PublishError):
     """Another process publishes to the same target and does not finish."""
 
@@ -115,6 +123,6 @@ class UnknownSinkError(ElspethError):
         self.pipeline = pipeline
         self.node = sink
         super().__init__(
-            f"pipeline {pipeline!r}, sink {sink!r}: {kind} is neither a FileSink nor a RowSink; "
+            f"pipeline {pipeline!r}, sink {sink!r}: {kind} is no FileSink, DatabaseSink or RowSink; "
             "extend one of them"
         )

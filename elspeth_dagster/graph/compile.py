@@ -155,7 +155,7 @@ def _check_failure_sinks(wiring: Wiring, facts: Mapping[str, NodeFacts], finding
         if divert.to in facts and not facts[divert.to].takes_failures:
             findings.add(
                 divert.key_path,
-                f"'{divert.to}' does not take just any row; failures go to a file sink (csv, json, parquet)",
+                f"'{divert.to}' does not take just any row; csv, json, parquet and database do",
             )
 
 

@@ -16,6 +16,7 @@ from elspeth_dagster.orchestration.names import PIPELINE_TAG, NameCollisionError
 from elspeth_dagster.orchestration.platform import platform_root
 from elspeth_dagster.orchestration.resource import LandscapeResource
 from elspeth_dagster.plugins.compile import Compiled, compile_pipeline
+from elspeth_dagster.plugins.sinks.file import LaidOutSink
 from elspeth_dagster.settings import pipeline_name
 
 FOLDER_VARIABLE = "ELSPETH_PIPELINES"
@@ -122,14 +123,15 @@ def _require_new_name(compiled: Compiled, names: dict[str, Path]) -> None:
         raise NameCollisionError("settings files", str(other), str(compiled.settings.path), name)
 
 
-def _targets(loaded: _Loaded) -> dict[Path, dg.AssetKey]:
-    """The files that sinks write; a file that a second sink writes too breaks its pipeline."""
-    targets: dict[Path, dg.AssetKey] = {}
+def _targets(loaded: _Loaded) -> dict[str, dg.AssetKey]:
+    """The files and tables that sinks write; one that a second sink writes too breaks its pipeline."""
+    targets: dict[str, dg.AssetKey] = {}
     kept = []
     for compiled in loaded.pipelines:
-        own = {path: sink_key(compiled.graph.pipeline, sink) for sink, path in _sink_files(compiled)}
-        clashes = {path: targets[path] for path in own if path in targets}
-        if clashes or len(own) < len(_sink_files(compiled)):
+        written = _sink_targets(compiled)
+        own = {target: sink_key(compiled.graph.pipeline, sink) for sink, target in written}
+        clashes = {target: targets[target] for target in own if target in targets}
+        if clashes or len(own) < len(written):
             loaded.broken.append((compiled.settings.path, _clash(clashes)))
             continue
         targets |= own
@@ -138,30 +140,37 @@ def _targets(loaded: _Loaded) -> dict[Path, dg.AssetKey]:
     return targets
 
 
-def _clash(clashes: Mapping[Path, dg.AssetKey]) -> str:
+def _clash(clashes: Mapping[str, dg.AssetKey]) -> str:
     if not clashes:
-        return "two sinks of this pipeline write the same file; give each its own path"
-    listed = "; ".join(f"{path} is written by {key.to_user_string()}" for path, key in clashes.items())
-    return f"two pipelines write the same target: {listed}. Give each sink a path of its own."
+        return "two sinks of this pipeline write the same file or table; give each its own"
+    listed = "; ".join(f"{target} is written by {key.to_user_string()}" for target, key in clashes.items())
+    return f"two pipelines write the same target: {listed}. Give each sink a path or table of its own."
 
 
-def _sink_files(compiled: Compiled) -> list[tuple[str, Path]]:
-    return [
-        (sink.name, (platform_root() / str(sink.options["path"])).resolve())
-        for sink in compiled.settings.sinks.values()
-        if isinstance(sink.options.get("path"), str)
-    ]
+def _sink_targets(compiled: Compiled) -> list[tuple[str, str]]:
+    found = []
+    for name, settings in compiled.settings.sinks.items():
+        sink, path = compiled.create(name), settings.options.get("path")
+        if isinstance(sink, LaidOutSink):
+            found.append((name, sink.target(_resolved)))
+        elif isinstance(path, str):
+            found.append((name, str(_resolved(path))))
+    return found
+
+
+def _resolved(path: str) -> Path:
+    return (platform_root() / path).resolve()
 
 
 def _upstream(
-    compiled: Compiled, targets: Mapping[Path, dg.AssetKey], outside: dict[dg.AssetKey, Path]
+    compiled: Compiled, targets: Mapping[str, dg.AssetKey], outside: dict[dg.AssetKey, Path]
 ) -> dg.AssetKey | None:
     """The asset that a pipeline's source reads: another pipeline's sink, or a file from outside."""
     named = compiled.settings.source.options.get("path")
     if not isinstance(named, str):
         return None
-    path = (platform_root() / named).resolve()
-    sink = targets.get(path)
+    path = _resolved(named)
+    sink = targets.get(str(path))
     if sink is not None:
         own = {sink_key(compiled.graph.pipeline, name) for name in compiled.settings.sinks}
         return None if sink in own else sink

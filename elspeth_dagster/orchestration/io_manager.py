@@ -1,5 +1,6 @@
 """The IO manager of our assets: it stores nothing, and loads what a sink published."""
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -7,7 +8,10 @@ import dagster as dg
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.catalogue import Landscape
+from elspeth_dagster.orchestration.platform import platform_root
 from elspeth_dagster.orchestration.resource import LandscapeResource
+from elspeth_dagster.plugins.compile import compile_pipeline
+from elspeth_dagster.plugins.sinks.database import DatabaseSink
 
 IO_MANAGER_KEY = "elspeth_io"
 
@@ -43,6 +47,17 @@ class PublishedArtifacts(dg.ConfigurableIOManager):
         run_id = str(materialization.metadata["elspeth/run_id"].value)
         with Landscape.open(self.landscape.location, create=False) as landscape:
             artifact = reads.artifact(landscape, run_id, key.path[-1])
-        if artifact is None:
-            raise NothingPublishedError(key)
-        return read_artifact(artifact.kind, artifact.uri, artifact.facts)
+            if artifact is None:
+                raise NothingPublishedError(key)
+            run = reads.run(landscape, run_id)
+        place = artifact.uri
+        if artifact.kind == DatabaseSink.kind:
+            place = _with_password(Path(run.launch["settings_path"]), artifact.sink)
+        return read_artifact(artifact.kind, place, artifact.facts)
+
+
+def _with_password(settings: Path, name: str) -> str:
+    """Where a sink's table is; the record does not hold the password that it takes to read it."""
+    sink = compile_pipeline(settings).create(name)
+    assert isinstance(sink, DatabaseSink)
+    return sink.connectable(lambda path: (platform_root() / path).resolve())

@@ -15,7 +15,7 @@ from elspeth_dagster.plugins.facts import node_facts
 from elspeth_dagster.plugins.kinds import PluginKind
 from elspeth_dagster.plugins.options import Configured
 from elspeth_dagster.plugins.registry import PluginSet
-from elspeth_dagster.plugins.sinks.file import FileSink
+from elspeth_dagster.plugins.sinks.file import FileSink, LaidOutSink
 from elspeth_dagster.settings.errors import Problem, SettingsError, did_you_mean
 from elspeth_dagster.settings.load import load_settings
 from elspeth_dagster.settings.nodes import (
@@ -76,7 +76,7 @@ def compile_settings(settings: Settings, plugins: PluginSet) -> Compiled:
     problems: list[Problem] = []
     configured: dict[str, Configured] = {}
     facts: dict[str, NodeFacts] = {}
-    files: dict[str, str] = {}
+    targets: dict[str, str] = {}
     for kind, node in _plugin_nodes(settings):
         try:
             configured[node.name] = _configure(plugins, kind, node)
@@ -90,11 +90,7 @@ def compile_settings(settings: Settings, plugins: PluginSet) -> Compiled:
             continue
         facts[node.name] = node_facts(plugin)
         problems.extend(_mode_problems(settings, node, plugin))
-        if isinstance(plugin, FileSink):
-            other = files.setdefault(os.path.normpath(plugin.path), node.name)
-            if other != node.name:
-                message = f"the sink '{other}' writes the same file, {plugin.path}"
-                problems.append(settings.problem((*node.path, "options", "path"), message))
+        problems.extend(_target_problems(settings, node, plugin, targets))
     problems.extend(graph_problems(settings, facts))
     if problems:
         raise SettingsError(problems)
@@ -116,6 +112,23 @@ def _configure(plugins: PluginSet, kind: PluginKind, node: PluginNode) -> Config
         known = plugins.transform_names(batch=wants_batches)
         raise MisplacedPluginError(node.plugin, takes_batches=takes_batches, known=known)
     return plugins.configure(kind, node.plugin, node.options)
+
+
+def _target_problems(
+    settings: Settings, node: PluginNode, plugin: Plugin, targets: dict[str, str]
+) -> Iterator[Problem]:
+    """What two sinks of the pipeline both write."""
+    if not isinstance(plugin, LaidOutSink):
+        return
+    other = targets.setdefault(plugin.target(_as_it_is), node.name)
+    if other != node.name:
+        what, key = ("file", "path") if isinstance(plugin, FileSink) else ("table", "table")
+        message = f"the sink '{other}' writes the same {what}, {node.options[key]}"
+        yield settings.problem((*node.path, "options", key), message)
+
+
+def _as_it_is(path: str) -> Path:
+    return Path(os.path.normpath(path))
 
 
 def _mode_problems(settings: Settings, node: PluginNode, plugin: Plugin) -> Iterator[Problem]:

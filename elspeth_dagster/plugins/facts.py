@@ -3,7 +3,7 @@
 from elspeth_dagster.graph import NodeFacts
 from elspeth_dagster.plugins.base import Plugin, Transform, promised
 from elspeth_dagster.plugins.batch import BatchPlugin
-from elspeth_dagster.plugins.sinks.file import FileSink
+from elspeth_dagster.plugins.sinks.file import LaidOutSink
 
 
 def node_facts(plugin: Plugin) -> NodeFacts:
@@ -14,7 +14,7 @@ def node_facts(plugin: Plugin) -> NodeFacts:
         schema=plugin.schema,
         guaranteed=promised(plugin.schema),
         required=plugin.schema.required_fields,
-        takes_failures=isinstance(plugin, FileSink),
+        takes_failures=isinstance(plugin, LaidOutSink),
     )
 
 

@@ -36,6 +36,7 @@ _BUILT_IN: Mapping[PluginKind, Mapping[str, str]] = {
     PluginKind.SINK: {
         "csv": f"{_PACKAGE}.sinks.csv:CsvSink",
         "json": f"{_PACKAGE}.sinks.json:JsonSink",
+        "database": f"{_PACKAGE}.sinks.database:DatabaseSink",
         "parquet": f"{_PACKAGE}.sinks.parquet:ParquetSink",
     },
 }

@@ -229,6 +229,7 @@ def test_descriptions(settings, write):
         ("transform", "passthrough"),
         ("transform", "truncate"),
         ("sink", "csv"),
+        ("sink", "database"),
         ("sink", "json"),
         ("sink", "parquet"),
         ("", "torn"),

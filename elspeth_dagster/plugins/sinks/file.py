@@ -6,7 +6,7 @@ at what is known of them and fixes the file's layout, and once with a `Writer`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -118,11 +118,37 @@ class Writer(ABC):
         """Called instead of `close` after an error; the file is thrown away."""
 
 
-class FileSink(Sink):
+class LaidOutSink(Sink):
+    """A sink that judges rows by a schema and by what a `Fold` knows of the rows before them.
+
+    Attributes:
+        kind: What it makes, as the artifact is labelled.
+    """
+
+    kind: ClassVar[str] = ""
+
+    @property
+    @abstractmethod
+    def fit(self) -> Fit:
+        """What each row has to fulfil by itself."""
+
+    def misfits(self, rows: Rows, diverted: pa.Array | None) -> dict[int, Reason]:
+        """Position to reason of the rows that do not fit, whatever other rows there are."""
+        return self.fit.misfits(rows, diverted)
+
+    def facts(self, rows: Rows, diverted: pa.Array | None) -> Facts:
+        """The summary of rows that fit by themselves."""
+        return facts_of(rows, diverted)
+
+    @abstractmethod
+    def target(self, resolve: Callable[[str], Path]) -> str:
+        """What no other sink may write, absolute."""
+
+
+class FileSink(LaidOutSink):
     """A sink that makes one file.
 
     Attributes:
-        kind: What the file is, as the artifact is labelled.
         renders: Whether rows can be rendered before the layout of the whole file is known.
     """
 
@@ -143,18 +169,9 @@ class FileSink(Sink):
         """The path as the settings have it."""
         return self.path
 
-    @property
-    @abstractmethod
-    def fit(self) -> Fit:
-        """What each row has to fulfil by itself."""
-
-    def misfits(self, rows: Rows, diverted: pa.Array | None) -> dict[int, Reason]:
-        """Position to reason of the rows that do not fit, whatever other rows there are."""
-        return self.fit.misfits(rows, diverted)
-
-    def facts(self, rows: Rows, diverted: pa.Array | None) -> Facts:
-        """The summary of rows that fit by themselves."""
-        return facts_of(rows, diverted)
+    def target(self, resolve: Callable[[str], Path]) -> str:
+        """The file, absolute."""
+        return str(resolve(self.path))
 
     @abstractmethod
     def fold(self, request: FoldRequest) -> Fold:

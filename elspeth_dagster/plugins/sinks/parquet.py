@@ -1,6 +1,5 @@
 """The `parquet` sink: typed columns, in row groups that do not depend on how the rows were cut."""
 
-from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import cached_property
 from typing import Any, ClassVar
@@ -13,20 +12,21 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from elspeth_dagster.plugins.base import Options
+from elspeth_dagster.plugins.sinks.columns import ColumnsFold
+from elspeth_dagster.plugins.sinks.converting import column_of, converted
 from elspeth_dagster.plugins.sinks.facts import Facts, facts_of
 from elspeth_dagster.plugins.sinks.file import FileSink, Fold, FoldRequest, Layout, Output, Writer
 from elspeth_dagster.plugins.sinks.fit import Fit
 from elspeth_dagster.plugins.sinks.headers import Headers, HeadersOption
+from elspeth_dagster.plugins.sinks.text import Encoding
 from elspeth_dagster.plugins.sinks.typed import TypedFold
 from elspeth_dagster.plugins.sinks.types import ColumnType
 from elspeth_dagster.rows.fields import OBSERVED, Schema, SchemaMode
-from elspeth_dagster.rows.rows import Column, Rows
-from elspeth_dagster.rows.texts import json_cells
+from elspeth_dagster.rows.rows import Rows
 
 _GROUP_ROWS = 100_000
 _GROUP_BYTES = 64 << 20
 _FIXED_WIDTH_BYTES = 8
-_CHANGES: Mapping[ColumnType, Callable[[Any], Any]] = {ColumnType.DECIMAL: str, ColumnType.FLOAT: float}
 
 
 class Compression(Enum):
@@ -76,7 +76,9 @@ class ParquetSink(FileSink):
 
     def fold(self, request: FoldRequest) -> Fold:
         """Collects columns and types."""
-        return TypedFold(Headers(self.options.headers, request.originals), self.schema, request.takes_any)
+        headers = Headers(self.options.headers, request.originals)
+        columns = ColumnsFold(headers, Encoding("utf-8"), self.schema.names)
+        return TypedFold(columns, self.schema, request.takes_any)
 
     def writer(self, output: Output, layout: Layout) -> Writer:
         """Begins the file."""
@@ -99,7 +101,7 @@ class _ParquetWriter(Writer):
 
     def write(self, rows: Rows) -> None:
         columns = [
-            converted(_column(rows, name), kind)
+            converted(column_of(rows, name), kind)
             for name, kind in zip(self._layout.columns, self._types, strict=True)
         ]
         table = pa.Table.from_arrays(columns, schema=self._schema)
@@ -133,11 +135,6 @@ class _ParquetWriter(Writer):
         self._waiting_rows -= rows
 
 
-def _column(rows: Rows, name: str | None) -> Column:
-    column = None if name is None else rows.columns.get(name)
-    return Column(pa.nulls(rows.num_rows)) if column is None else column
-
-
 def _group_end(sizes: npt.NDArray[np.int64]) -> int | None:
     """How many rows the next full row group has, `None` when there are not enough."""
     by_bytes = int(np.searchsorted(np.cumsum(sizes), _GROUP_BYTES)) + 1
@@ -153,24 +150,6 @@ def _row_sizes(table: pa.Table, num_rows: int) -> npt.NDArray[np.int64]:
             lengths = pc.fill_null(pc.binary_length(column), 0).cast(pa.int64())
             sizes += lengths.combine_chunks().to_numpy(zero_copy_only=False)
     return sizes
-
-
-def converted(column: Column, kind: ColumnType) -> pa.Array:
-    """A column's values in the type of the file's column, which can hold them all."""
-    values = column.values
-    if pa.types.is_null(values.type):
-        return pa.nulls(len(values), kind.arrow)
-    if kind is ColumnType.JSON:
-        texts = json_cells(values, column.is_json)
-        return pc.if_else(values.is_valid(), texts, pa.scalar(None, pa.string()))
-    if not column.is_json:
-        # Arrow's check refuses every integer past 2^53, also those that a float holds exactly.
-        return values.cast(kind.arrow, safe=kind is not ColumnType.FLOAT)
-    change = _CHANGES.get(kind)
-    cells: Sequence[Any] = column.to_python()
-    if change is not None:
-        cells = [None if cell is None else change(cell) for cell in cells]
-    return pa.array(cells, kind.arrow)
 
 
 class _Stream:

@@ -1,6 +1,7 @@
-"""Reading back what a file sink published, for those who take a sink's rows as a frame."""
+"""Reading back what a sink published, for those who take a sink's rows as a frame."""
 
 import csv
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from elspeth_dagster.errors import ElspethError
+from elspeth_dagster.plugins.sinks.databases.url import DatabaseUrl
 from elspeth_dagster.rows.values import build_column, parse_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_TABLE = re.compile(r"db://(?P<table>.*?)@(?P<url>[a-z0-9+]+://.*)", re.DOTALL)
 _MAX_CELL_CHARACTERS = 64 << 20
 _CSV_TYPES = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
 
@@ -31,16 +34,19 @@ def read_artifact(kind: str, path: str | Path, facts: Mapping[str, Any] | None =
     null. A column of mixed JSON values has Python objects.
 
     Args:
-        kind: The artifact's kind: `csv`, `json`, `jsonl` or `parquet`.
-        path: The file.
+        kind: The artifact's kind: `csv`, `json`, `jsonl`, `parquet` or `database`.
+        path: The file; for a table `db://TABLE@URL`, with whatever password the URL needs.
         facts: The artifact's facts, which know encoding, delimiter and types.
 
     Raises:
-        UnreadableArtifactError: No such file, or no reader for its kind.
+        UnreadableArtifactError: No such file or table, or no reader for its kind.
     """
+    if kind == "database":
+        return _read_database(str(path), facts or {})
     reader = _READERS.get(kind)
     if reader is None:
-        raise UnreadableArtifactError(kind, str(path), f"there are readers for {', '.join(_READERS)}")
+        known = ", ".join([*_READERS, "database"])
+        raise UnreadableArtifactError(kind, str(path), f"there are readers for {known}")
     try:
         return reader(Path(path), facts or {})
     except FileNotFoundError as error:
@@ -94,6 +100,20 @@ def _read_parquet(path: Path, _facts: Mapping[str, Any]) -> "pd.DataFrame":
     import pyarrow.parquet as pq  # noqa: PLC0415 - only this needs it
 
     return _frame(pq.read_table(path))
+
+
+def _read_database(place: str, facts: Mapping[str, Any]) -> "pd.DataFrame":
+    from elspeth_dagster.plugins.sinks.databases.reading import read_table  # noqa: PLC0415 - loads SQLAlchemy
+
+    match = _TABLE.fullmatch(place)
+    if match is None:
+        raise UnreadableArtifactError("database", "the table", "its place is not db://TABLE@URL")
+    table = match["table"]
+    types = dict(zip(facts.get("header", ()), facts.get("types", ()), strict=True))
+    try:
+        return _frame(read_table(DatabaseUrl.parse(match["url"]), table, types))
+    except ElspethError as error:
+        raise UnreadableArtifactError("database", f"the table {table}", str(error)) from error
 
 
 _READERS: dict[str, Callable[[Path, Mapping[str, Any]], "pd.DataFrame"]] = {

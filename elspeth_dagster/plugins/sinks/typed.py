@@ -11,9 +11,7 @@ from elspeth_dagster.plugins.sinks.columns import ColumnsFold
 from elspeth_dagster.plugins.sinks.facts import Facts
 from elspeth_dagster.plugins.sinks.file import Fold, Layout
 from elspeth_dagster.plugins.sinks.fit import wrong_type
-from elspeth_dagster.plugins.sinks.headers import Headers
 from elspeth_dagster.plugins.sinks.kinds import Kind, kinds_of
-from elspeth_dagster.plugins.sinks.text import Encoding
 from elspeth_dagster.plugins.sinks.types import DECLARED, Seen
 from elspeth_dagster.rows.fields import Schema
 from elspeth_dagster.rows.rows import Rows, Shape
@@ -30,28 +28,32 @@ class TypedFold(Fold):
     of JSON text.
 
     Attributes:
-        headers: Gives each field its header.
+        columns: Collects the columns.
         schema: Declared types stand from the beginning.
         takes_any: Whether a divert edge leads to the sink.
+        existing: What the columns of an existing table can hold, by their names; it counts more than the
+            schema.
     """
 
-    headers: Headers
+    columns: ColumnsFold
     schema: Schema
     takes_any: bool
+    existing: Mapping[str, Seen] = field(default_factory=dict)
     _seen: dict[str, Seen] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._columns = ColumnsFold(self.headers, Encoding("utf-8"), self.schema.names)
         for spec in self.schema.fields:
             declared = DECLARED.get(spec.type)
             if declared is not None:
                 self._seen[spec.name] = Seen(declared, declared=True)
+        if self.existing:
+            self._seen.clear()
 
     def take(self, facts: Facts) -> bool:
         """Takes in the rows unless one may be refused."""
         kinds = {name: [Kind[kind] for kind in sorted(found)] for name, found in facts.kinds.items()}
         joined = self._join(kinds)
-        if isinstance(joined, str) or not self._columns.take(facts):
+        if isinstance(joined, str) or not self.columns.take(facts):
             return False
         self._seen |= joined
         return True
@@ -75,17 +77,25 @@ class TypedFold(Fold):
 
     def layout(self) -> Layout:
         """Columns and types so far."""
-        layout = self._columns.layout()
-        seen = [_UNSEEN if name is None else self._seen.get(name, _UNSEEN) for name in layout.columns]
+        layout = self.columns.layout()
+        seen = [_UNSEEN if name is None else self._known(name) for name in layout.columns]
         return replace(layout, types=tuple(column.column_type.value for column in seen))
+
+    def _known(self, name: str) -> Seen:
+        seen = self._seen.get(name)
+        if seen is not None or not self.existing:
+            return seen or _UNSEEN
+        return self.existing.get(self.columns.headers.of(name), _UNSEEN)
 
     def _admit(self, shape: Shape, kinds: Mapping[str, Sequence[Kind]]) -> Reason | None:
         joined = self._join(kinds)
         if isinstance(joined, str):
-            seen = self._seen.get(joined, _UNSEEN)
+            seen = self._known(joined)
             expected = "a number of 64 bits" if seen.type is None else seen.type.value
+            if seen.type is None and seen.allowed:
+                expected = " or ".join(sorted(kind.value for kind in seen.allowed))
             return wrong_type(joined, expected, kinds[joined][0])
-        reason = self._columns.admit(shape)
+        reason = self.columns.admit(shape)
         if reason is None:
             self._seen |= joined
         return reason
@@ -94,7 +104,7 @@ class TypedFold(Fold):
         """The changed columns, or the name of the first one that cannot take its values."""
         changed: dict[str, Seen] = {}
         for name, found in kinds.items():
-            seen: Seen | None = self._seen.get(name, _UNSEEN)
+            seen: Seen | None = self._known(name)
             for kind in found:
                 seen = None if seen is None else seen.join(kind, lenient=self.takes_any)
             if seen is None:

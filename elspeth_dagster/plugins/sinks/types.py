@@ -1,6 +1,6 @@
 """The types of a typed file's columns: what has been seen of each decides, in output order."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import pyarrow as pa
@@ -68,12 +68,14 @@ class Seen:
         wide: Whether there was an integer that a float cannot hold exactly.
         declared: Whether the schema fixes the type.
         mixed: Whether it holds JSON text because its values do not go together.
+        allowed: The types that it can have at all, `None` when there is no such limit.
     """
 
     type: ColumnType | None = None
     wide: bool = False
     declared: bool = False
     mixed: bool = False
+    allowed: frozenset[ColumnType] | None = None
 
     def join(self, kind: Kind, *, lenient: bool) -> "Seen | None":
         """What is known with one more kind of value, `None` if the column cannot take it.
@@ -85,9 +87,12 @@ class Seen:
         if kind is Kind.NULL or self.mixed:
             return self
         joined = self._joined(kind)
-        if joined is None and lenient:
-            return Seen(ColumnType.JSON, mixed=True)
+        if joined is None and lenient and self._allows(ColumnType.JSON):
+            return replace(self, type=ColumnType.JSON, mixed=True)
         return joined
+
+    def _allows(self, kind: ColumnType) -> bool:
+        return self.allowed is None or kind in self.allowed
 
     def _joined(self, kind: Kind) -> "Seen | None":
         found = _OF_KIND.get(kind)
@@ -95,11 +100,11 @@ class Seen:
         if found is None:
             return None
         if self.type is None or self.type is found:
-            return Seen(found, wide, self.declared)
+            return replace(self, type=found, wide=wide) if self._allows(found) else None
         numbers = {self.type, found} == {ColumnType.INT, ColumnType.FLOAT}
         if not numbers or wide or (self.declared and self.type is ColumnType.INT):
             return None
-        return Seen(ColumnType.FLOAT, wide, self.declared)
+        return replace(self, type=ColumnType.FLOAT, wide=wide) if self._allows(ColumnType.FLOAT) else None
 
     @property
     def column_type(self) -> ColumnType:

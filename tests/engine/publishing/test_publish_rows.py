@@ -146,5 +146,5 @@ def test_a_sink_of_another_kind_is_refused(case):
     class Odd(Sink):
         pass
 
-    with pytest.raises(UnknownSinkError, match="Odd is neither a FileSink nor a RowSink"):
+    with pytest.raises(UnknownSinkError, match="Odd is no FileSink, DatabaseSink or RowSink"):
         case.publish(Odd(NoOptions()))

@@ -1,0 +1,1 @@
+"""What the `database` sink knows of databases: URLs, connections, tables, bulk inserts."""
