@@ -26,7 +26,6 @@ from elspeth_dagster.plugins.sinks.file import (
     Writer,
 )
 from elspeth_dagster.rows.rows import Rows
-from elspeth_dagster.rows.texts import csv_cells
 
 _COPY_BYTES = 4 << 20
 _PREVIEW_ROWS = 10
@@ -50,10 +49,7 @@ class Preview:
         if not self.wants_more:
             return
         first = rows.slice(0, _PREVIEW_ROWS - len(self.cells))
-        columns = {
-            name: csv_cells(column.values, column.is_json).to_pylist()
-            for name, column in first.columns.items()
-        }
+        columns = {name: column.csv_texts.to_pylist() for name, column in first.columns.items()}
         for place, shape in enumerate(first.shape.to_pylist()):
             names = first.shapes[shape][:_PREVIEW_COLUMNS]
             self.cells.append({name: _shortened(columns[name][place]) for name in names})

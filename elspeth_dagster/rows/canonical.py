@@ -104,7 +104,7 @@ def canonical_cells(values: pa.Array, is_json: bool) -> pa.Array:
         if holds_any(values, b'"\\', controls=True):
             texts = patched(texts, pc.match_substring_regex(values, _ESCAPED), values, _string_text)
     elif pa.types.is_floating(kind):
-        texts = _float_cells(values)
+        texts = canonical_floats(values, float_texts(values))
     elif pa.types.is_boolean(kind):
         texts = pc.if_else(values, "true", "false")
     else:
@@ -112,10 +112,14 @@ def canonical_cells(values: pa.Array, is_json: bool) -> pa.Array:
     return filled(texts, "null")
 
 
-def _float_cells(values: pa.Array) -> pa.Array:
+def canonical_floats(values: pa.Array, texts: pa.Array) -> pa.Array:
+    """The canonical form of each float (string), given the text that `repr` gives it.
+
+    Raises:
+        InvalidValueError: One is not finite.
+    """
     plain = plain_floats(values)
     whole = pc.and_(plain, pc.equal(pc.trunc(values), values))
-    texts = float_texts(values)
     if pc.any(whole).as_py():
         integers = values.filter(whole).cast(pa.int64()).cast(pa.string())
         texts = pc.replace_with_mask(texts, whole.fill_null(False), integers)

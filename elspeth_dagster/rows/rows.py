@@ -1,9 +1,8 @@
 """Rows in memory: columns plus a shape per row, so that absent is not null and key order is kept."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import cached_property
 from typing import Any, Self
 
 import orjson
@@ -11,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from elspeth_dagster.rows.arrays import filled
-from elspeth_dagster.rows.canonical import canonical_cells, canonical_objects, hash_rows
+from elspeth_dagster.rows.canonical import canonical_cells, canonical_floats, canonical_objects, hash_rows
 from elspeth_dagster.rows.domain import MARKER
-from elspeth_dagster.rows.texts import json_cells, json_objects
+from elspeth_dagster.rows.once import once
+from elspeth_dagster.rows.texts import are_containers, csv_cells, json_cells, json_objects, needs_no_escape
 from elspeth_dagster.rows.values import build_column, decode_value
 
 Shape = tuple[str, ...]
@@ -22,6 +22,8 @@ _META = b"elspeth.rows"
 _ID = "token"
 _SHAPE = "shape"
 _PREFIX = "c:"
+# Texts that are kept once they are made; several of them may be one and the same array.
+_TEXTS = frozenset({"canonical", "json_texts", "csv_texts", "exact_texts"})
 
 
 class Logical(Enum):
@@ -55,11 +57,32 @@ class Column:
         """Whether the values are JSON text."""
         return self.logical is Logical.JSON
 
-    @cached_property
+    @once
     def canonical(self) -> pa.Array:
         """Canonical JSON text per row (`null` for nulls)."""
+        if pa.types.is_floating(self.values.type):
+            return canonical_floats(self.values, self.json_texts)
         return canonical_cells(self.values, self.is_json)
 
+    @once
+    def json_texts(self) -> pa.Array:
+        """Each value as `json.dumps` writes it, `null` for nulls; see `rows/texts.py`."""
+        kind = self.values.type
+        whole = pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
+        if whole or (not self.is_json and pa.types.is_string(kind) and needs_no_escape(self.values)):
+            return self.canonical
+        return json_cells(self.values, self.is_json)
+
+    @once
+    def csv_texts(self) -> pa.Array:
+        """Each value as a CSV cell holds it, before quoting, empty for nulls; see `rows/texts.py`."""
+        kind = self.values.type
+        number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        if not self.values.null_count and (number or (self.is_json and are_containers(self.values))):
+            return self.json_texts
+        return csv_cells(self.values, self.is_json)
+
+    @once
     def exact_texts(self) -> pa.Array:
         """Exact, order-preserving JSON text of each value (`rows/values.py`), `null` for nulls."""
         if self.is_json:
@@ -67,7 +90,7 @@ class Column:
         kind = self.values.type
         plain = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
         if plain or pa.types.is_string(kind) or pa.types.is_null(kind):
-            return json_cells(self.values, is_json=False)
+            return self.json_texts
         return self.canonical
 
     def where(self, mask: pa.Array | None, other: "Column") -> "Column":
@@ -87,28 +110,28 @@ class Column:
             return [None if text is None else decode_value(text) for text in values]
         return values  # type: ignore[no-any-return]
 
-    def _derived(self, values: pa.Array, canonical: pa.Array | None) -> "Column":
-        column = Column(values, self.logical)
-        if canonical is not None:
-            column.__dict__["canonical"] = canonical
-        return column
-
     def filter(self, mask: pa.Array) -> "Column":
         """The rows where `mask` is true."""
-        cached = self.__dict__.get("canonical")
-        return self._derived(self.values.filter(mask), None if cached is None else cached.filter(mask))
+        return self._derived(lambda array: array.filter(mask))
 
     def take(self, indices: pa.Array) -> "Column":
         """The rows at `indices`, in that order."""
-        cached = self.__dict__.get("canonical")
-        return self._derived(self.values.take(indices), None if cached is None else cached.take(indices))
+        return self._derived(lambda array: array.take(indices))
 
     def slice(self, offset: int, length: int) -> "Column":
         """`length` rows from `offset`."""
-        cached = self.__dict__.get("canonical")
-        return self._derived(
-            self.values.slice(offset, length), None if cached is None else cached.slice(offset, length)
-        )
+        return self._derived(lambda array: array.slice(offset, length))
+
+    def _derived(self, change: Callable[[pa.Array], pa.Array]) -> "Column":
+        """Some of the values, with those of their texts that are known."""
+        column = Column(change(self.values), self.logical)
+        done = {id(self.values): column.values}
+        for name in _TEXTS & self.__dict__.keys():
+            texts = self.__dict__[name]
+            if id(texts) not in done:
+                done[id(texts)] = change(texts)
+            column.__dict__[name] = done[id(texts)]
+        return column
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +197,10 @@ class Rows:
             for name, original in piece.originals.items():
                 originals[name] = min(original, originals.get(name, original))
         tokens = pa.concat_arrays([piece.tokens for piece in pieces])
-        return cls(tokens, tuple(index), pa.concat_arrays(shapes), columns, originals)
+        rows = cls(tokens, tuple(index), pa.concat_arrays(shapes), columns, originals)
+        if all("hashes" in piece.__dict__ for piece in pieces):
+            rows.__dict__["hashes"] = pa.concat_arrays([piece.hashes for piece in pieces])
+        return rows
 
     @property
     def num_rows(self) -> int:
@@ -186,7 +212,7 @@ class Rows:
         """Bytes that the columns' values take in memory."""
         return sum(column.values.nbytes for column in self.columns.values())
 
-    @cached_property
+    @once
     def hashes(self) -> pa.Array:
         """SHA-256 of each row's canonical form (fixed-size binary of 32)."""
         cells = {name: column.canonical for name, column in self.columns.items()}
@@ -221,21 +247,28 @@ class Rows:
         return rows
 
     def as_column(self) -> Column:
-        """Each row as the value of one column, with its canonical form, which need not be parsed for it."""
+        """Each row as the value of one column, with its texts, which need not be parsed for them."""
         column = Column(self.objects(), Logical.JSON)
         cells = {name: held.canonical for name, held in self.columns.items()}
         column.__dict__["canonical"] = canonical_objects(cells, self.shapes, self.shape)
+        alike = all(held.exact_texts is held.json_texts for held in self.columns.values())
+        if alike and not self._marked():
+            column.__dict__["json_texts"] = column.values
         return column
 
     def objects(self) -> pa.Array:
         """Each row as one exact JSON object, keys in the row's own order (string)."""
-        cells = {name: column.exact_texts() for name, column in self.columns.items()}
+        cells = {name: column.exact_texts for name, column in self.columns.items()}
         texts = json_objects(cells, self.shapes, self.shape)
-        marked = pa.array([MARKER in keys for keys in self.shapes], pa.bool_()).take(self.shape)
-        if not pc.any(marked).as_py():
+        if not self._marked():
             return texts
+        marked = pa.array([MARKER in keys for keys in self.shapes], pa.bool_()).take(self.shape)
         wrapped = pc.binary_join_element_wise(f'{{"{MARKER}": ["object", ', texts, "]}", "")
         return pc.if_else(marked, wrapped, texts)
+
+    def _marked(self) -> bool:
+        """Whether any row may have the key that only a wrapped object can show as one of its own."""
+        return any(MARKER in keys for keys in self.shapes)
 
     def groups(self) -> Iterator[tuple[Shape, pa.Array | None]]:
         """Each shape that has rows, with those rows' positions (int64), or `None` when it has them all."""
@@ -311,7 +344,10 @@ def _concat_column(columns: Sequence[Column]) -> Column:
         return Column.of([value for column in columns for value in column.to_python()])
     kind, logical = kinds.pop() if kinds else (pa.null(), Logical.NATIVE)
     arrays = [pa.nulls(len(c.values), kind) if _empty(c) else c.values for c in columns]
-    return Column(pa.concat_arrays(arrays), logical)
+    together = Column(pa.concat_arrays(arrays), logical)
+    for name in _TEXTS.intersection(*(column.__dict__ for column in columns)):
+        together.__dict__[name] = pa.concat_arrays([column.__dict__[name] for column in columns])
+    return together
 
 
 def _empty(column: Column) -> bool:

@@ -19,6 +19,7 @@ from elspeth_dagster.rows.arrays import (
     patched,
     texts_from_separated,
 )
+from elspeth_dagster.rows.domain import MARKER
 from elspeth_dagster.rows.errors import InvalidValueError
 from elspeth_dagster.rows.values import base64_text, decode_value
 
@@ -29,6 +30,7 @@ FLOAT_PLAIN_BELOW = 1e16
 _JSON_ESCAPED = r"[^ !#-\[\]-~]"
 # Text that `encode_value` gives and `json.dumps` would not: containers, strings with more than plain ASCII.
 _JSON_REWRITTEN = r"^[\[{]|[^ -~]"
+_EXTENSION = f'{{"{MARKER}"'
 
 
 def float_texts(values: pa.Array) -> pa.Array:
@@ -60,7 +62,7 @@ def json_cells(values: pa.Array, is_json: bool) -> pa.Array:
         texts = mapped(values, pc.match_substring_regex(values, _JSON_REWRITTEN), _json_of_text)
     elif pa.types.is_string(values.type):
         texts = pc.binary_join_element_wise('"', values, '"', "")
-        if holds_any(values, b'"\\', controls=True, non_ascii=True):
+        if not needs_no_escape(values):
             texts = patched(texts, pc.match_substring_regex(values, _JSON_ESCAPED), values, json.dumps)
     elif pa.types.is_boolean(values.type):
         texts = pc.if_else(values, "true", "false")
@@ -69,6 +71,17 @@ def json_cells(values: pa.Array, is_json: bool) -> pa.Array:
         if not _is_number(values.type):
             texts = pc.binary_join_element_wise('"', texts, '"', "")
     return filled(texts, "null")
+
+
+def needs_no_escape(values: pa.Array) -> bool:
+    """Whether `json.dumps` writes each of some texts (string) as it is, but for the quotes around it."""
+    return not holds_any(values, b'"\\\x7f', controls=True, non_ascii=True)
+
+
+def are_containers(values: pa.Array) -> bool:
+    """Whether each of some JSON texts, none null, is of an array or an object, and not of an extension."""
+    opening = pc.is_in(pc.binary_slice(values.cast(pa.binary()), 0, 1), pa.array([b"[", b"{"]))
+    return bool(pc.all(opening).as_py()) and not pc.any(pc.starts_with(values, _EXTENSION)).as_py()
 
 
 def csv_cells(values: pa.Array, is_json: bool) -> pa.Array:
@@ -138,7 +151,7 @@ def _nulls_where(texts: pa.Array, values: pa.Array) -> pa.Array:
 
 
 def _json_of_text(text: str) -> str:
-    return json.dumps(decode_value(text), default=_extension_text)
+    return _DUMPS.encode(decode_value(text))
 
 
 def _csv_of_text(text: str) -> str:
@@ -146,7 +159,7 @@ def _csv_of_text(text: str) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, list | dict):
-        return json.dumps(value, default=_extension_text)
+        return _DUMPS.encode(value)
     return str(value) if isinstance(value, bool) else _extension_text(value)
 
 
@@ -158,3 +171,7 @@ def _extension_text(value: Any) -> str:
     if isinstance(value, bytes):
         return base64_text(value)
     raise InvalidValueError(f"a value of type {type(value).__name__} in a column of JSON text")
+
+
+# `json.dumps` with a function of one's own makes an encoder for every call.
+_DUMPS = json.JSONEncoder(default=_extension_text)

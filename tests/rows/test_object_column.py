@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from elspeth_dagster.rows.canonical import canonical_cells
 from elspeth_dagster.rows.rows import Rows
+from elspeth_dagster.rows.texts import csv_cells, json_cells
 from elspeth_dagster.rows.tokens import root_tokens
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
@@ -30,3 +31,5 @@ def test_canonical_form_of_rows_as_values(dicts: list[dict[str, object]]) -> Non
     column = Rows.from_dicts(root_tokens(0, len(dicts)), dicts).as_column()
     assert column.to_python() == dicts
     assert column.canonical.to_pylist() == canonical_cells(column.values, is_json=True).to_pylist()
+    assert column.json_texts.to_pylist() == json_cells(column.values, is_json=True).to_pylist()
+    assert column.csv_texts.to_pylist() == csv_cells(column.values, is_json=True).to_pylist()

@@ -11,8 +11,10 @@ from cell_values import ONE_OF_EACH, floats, ints, texts, values
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elspeth_dagster.rows.canonical import canonical_text
+from elspeth_dagster.rows.rows import Column
 from elspeth_dagster.rows.texts import csv_cells, float_texts, json_cells, json_objects
-from elspeth_dagster.rows.values import build_column
+from elspeth_dagster.rows.values import build_column, decode_value
 
 
 def as_text(value):
@@ -56,6 +58,26 @@ def test_cells_of_native_columns_sliced_too(kind, data):
         got = write(column.slice(start), is_json)
         assert got.type == pa.string()
         assert got.to_pylist() == [expected(value) for value in cells[start:]]
+
+
+@given(st.sampled_from([values, st.booleans(), floats, ints, texts]), st.data())
+def test_texts_of_a_column_are_those_of_its_values_whatever_was_made_of_it_before(kind, data):
+    cells = data.draw(st.lists(st.one_of(st.none(), kind), min_size=1))
+    column = Column.of(cells)
+    for _ in range(data.draw(st.integers(0, 4))):
+        getattr(column, data.draw(st.sampled_from(["canonical", "json_texts", "csv_texts", "exact_texts"])))
+    chosen = data.draw(st.lists(st.sampled_from(range(len(cells)))))
+    taken = column.take(pa.array(chosen, pa.int64()))
+    assert taken.canonical.to_pylist() == [canonical_text(cells[place]) for place in chosen]
+    assert taken.json_texts.to_pylist() == [as_json(cells[place]) for place in chosen]
+    assert taken.csv_texts.to_pylist() == [as_csv(cells[place]) for place in chosen]
+    assert list(map(decode_value, taken.exact_texts.to_pylist())) == [cells[place] for place in chosen]
+
+
+def test_a_delete_character_is_escaped_in_json_alone_among_plain_texts_too():
+    column = Column.of(["a\x7fb", "plain"])
+    assert column.json_texts.to_pylist() == ['"a\\u007fb"', '"plain"']
+    assert column.canonical.to_pylist() == ['"a\x7fb"', '"plain"']
 
 
 @pytest.mark.parametrize("value", ONE_OF_EACH)

@@ -8,7 +8,6 @@ import pyarrow.compute as pc
 
 from elspeth_dagster.plugins.sinks.types import ColumnType
 from elspeth_dagster.rows.rows import Column, Rows
-from elspeth_dagster.rows.texts import json_cells
 
 _CHANGES: Mapping[ColumnType, Callable[[Any], Any]] = {ColumnType.DECIMAL: str, ColumnType.FLOAT: float}
 
@@ -25,7 +24,7 @@ def converted(column: Column, kind: ColumnType) -> pa.Array:
     if pa.types.is_null(values.type):
         return pa.nulls(len(values), kind.arrow)
     if kind is ColumnType.JSON:
-        texts = json_cells(values, column.is_json)
+        texts = column.json_texts
         return pc.if_else(values.is_valid(), texts, pa.scalar(None, pa.string()))
     if not column.is_json:
         # Arrow's check refuses every integer past 2^53, also those that a float holds exactly.

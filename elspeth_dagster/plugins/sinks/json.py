@@ -21,7 +21,6 @@ from elspeth_dagster.plugins.sinks.text import Encoding, EncodingOption, data_of
 from elspeth_dagster.rows.arrays import concatenated, joined_by_shape
 from elspeth_dagster.rows.fields import OBSERVED, Schema, SchemaMode
 from elspeth_dagster.rows.rows import Column, Rows, Shape
-from elspeth_dagster.rows.texts import json_cells
 
 
 class JsonFormat(Enum):
@@ -167,7 +166,7 @@ class JsonSink(FileSink):
         return pieces
 
     def _cells(self, column: Column) -> pa.Array:
-        texts = json_cells(column.values, column.is_json)
+        texts = column.json_texts
         if not self._indented or not column.is_json:
             return texts
         return pa.array([self._indent(text) for text in texts.to_pylist()], pa.string())
