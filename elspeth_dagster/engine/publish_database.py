@@ -1,10 +1,11 @@
 """Publishing into a table: one transaction per part, each with a marker that says that it is in."""
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+import pyarrow as pa
 import sqlalchemy as sa
 
 from elspeth_dagster.engine.delivery import Preview, judge, survey
@@ -13,6 +14,7 @@ from elspeth_dagster.engine.parts import Bound, concat_bound
 from elspeth_dagster.engine.publish_errors import DatabaseTargetError
 from elspeth_dagster.engine.publishing import Publishing
 from elspeth_dagster.engine.refusals import RefusalLog
+from elspeth_dagster.engine.rows_digest import RowsDigest, canonical_lines
 from elspeth_dagster.landscape import storage
 from elspeth_dagster.landscape.commits import ArtifactFacts
 from elspeth_dagster.plugins.base import Reason
@@ -24,7 +26,7 @@ from elspeth_dagster.plugins.sinks.databases.faults import (
 )
 from elspeth_dagster.plugins.sinks.databases.loading import loader
 from elspeth_dagster.plugins.sinks.databases.tables import ExistingTable, create_table, drop_table
-from elspeth_dagster.plugins.sinks.facts import without
+from elspeth_dagster.plugins.sinks.facts import keep_mask, without
 from elspeth_dagster.plugins.sinks.file import Layout
 from elspeth_dagster.plugins.sinks.typed import TypedFold
 
@@ -83,7 +85,7 @@ class _DatabasePublish:
         self._sink = sink
         self._database = sink.connect(publishing.context.resolve)
         self._markers = Markers(publishing.attempt.run_id, publishing.publication.name)
-        self._digest = hashlib.sha256()
+        self._digest = RowsDigest()
         self._rows = 0
         self._preview = Preview()
 
@@ -161,25 +163,36 @@ class _DatabasePublish:
     ) -> None:
         # The fold goes over the same rows again and so refuses the same ones.
         fold = self._fold(before)
-        for ordinal, bound in enumerate(cut(self._publishing)):
-            reasons = judge(self._sink, fold, bound)
-            if ordinal in known:
-                reasons = _refused(known[ordinal])
-            elif len(reasons) < bound.rows.num_rows:
-                reasons = self._write(ordinal, bound, layout, reasons)
-            log.add(bound, reasons)
+        # Rows are made canonical while the database takes them.
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            for ordinal, bound in enumerate(cut(self._publishing)):
+                canonical = pool.submit(canonical_lines, bound.rows)
+                reasons = judge(self._sink, fold, bound)
+                if ordinal in known:
+                    reasons = _refused(known[ordinal])
+                elif len(reasons) < bound.rows.num_rows:
+                    reasons = self._write(ordinal, bound, layout, reasons)
+                log.add(bound, reasons)
+                self._note(bound, reasons, canonical.result())
+
+    def _note(self, bound: Bound, reasons: dict[int, Reason], lines: pa.Array) -> None:
+        """Counts, hashes and shows what was delivered of a part."""
+        delivered = bound.rows
+        if reasons:
+            lines = lines.filter(keep_mask(len(lines), reasons))
             delivered, _ = without(bound.rows, None, reasons)
-            self._rows += delivered.num_rows
-            self._preview.add(delivered)
-            for row_hash in delivered.hashes.to_pylist():
-                self._digest.update(row_hash)
+        self._rows += delivered.num_rows
+        self._preview.add(delivered)
+        self._digest.add(lines)
 
     def _write(
         self, ordinal: int, bound: Bound, layout: Layout, misfits: dict[int, Reason]
     ) -> dict[int, Reason]:
         """Inserts a part's rows with its marker; gives position to reason of every refused row."""
         fitting, _ = without(bound.rows, None, misfits)
-        places = [place for place in range(bound.rows.num_rows) if place not in misfits]
+        places: Sequence[int] = range(bound.rows.num_rows)
+        if misfits:
+            places = [place for place in places if place not in misfits]
 
         def write(connection: sa.Connection) -> dict[int, Reason]:
             recorded = self._markers.claim(connection, ordinal, _marker(fitting.num_rows, misfits))
