@@ -1,9 +1,10 @@
-"""Tokens bound for an aggregation, on disk until its batches are formed and swept."""
+"""Working files: tokens bound for an aggregation, on disk until its batches are swept, and other tables."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 import pyarrow as pa
 
@@ -30,26 +31,50 @@ def write_inbound(folder: Path, name: str, arrived: Arrived, *, aggregation: str
         ordinal: Number among the commit's parts for this aggregation.
     """
     table = arrived.rows.to_table()
-    content = table_digest(table)
+    full = table.append_column(_ARRIVED, arrived.arrived_us)
+    info = {"version": arrived.version}
+    return write_table(folder, name, full, target=aggregation, ordinal=ordinal, content=table, info=info)
+
+
+def write_table(
+    folder: Path,
+    name: str,
+    table: pa.Table,
+    *,
+    target: str,
+    ordinal: int,
+    content: pa.Table,
+    info: dict[str, Any],
+) -> PartFile:
+    """Writes a table as a working file of a commit, durably but for its name.
+
+    Args:
+        folder: The attempt's folder.
+        name: What the file's name begins with.
+        table: The table.
+        target: The node that it is for.
+        ordinal: Number among the commit's parts for this node.
+        content: What of it must come out the same when it is made again.
+        info: What is to be known without opening it; JSON.
+    """
     path = folder / f"{name}-{token_hex(4)}.arrow"
     sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(compression="lz4")
-    full = table.append_column(_ARRIVED, arrived.arrived_us)
-    with pa.ipc.new_file(sink, full.schema, options=options) as writer:
-        writer.write_table(full.combine_chunks())
+    with pa.ipc.new_file(sink, table.schema, options=options) as writer:
+        writer.write_table(table.combine_chunks())
     packed = sink.getvalue()
     storage.write_file(path, packed)
     return PartFile(
-        aggregation,
+        target,
         ordinal,
         path,
         None,
-        rows=arrived.rows.num_rows,
+        rows=table.num_rows,
         bytes=packed.size,
         sha256=hashlib.sha256(packed).hexdigest(),
         rendered_sha256=None,
-        info={"version": arrived.version},
-        content_sha256=content,
+        info=info,
+        content_sha256=table_digest(content),
     )
 
 
@@ -63,7 +88,7 @@ def read_members(landscape: Landscape, parts: Sequence[PartRow], first: int, cou
     for part in parts:
         begin, end = max(first, start), min(first + count, start + part.rows)
         if begin < end:
-            table = _read(landscape, part)
+            table = read_table(landscape, part)
             arrived = Arrived(
                 Rows.from_table(table), part.info["version"], table.column(_ARRIVED).combine_chunks()
             )
@@ -76,10 +101,15 @@ def read_members(landscape: Landscape, parts: Sequence[PartRow], first: int, cou
 def read_arrivals(landscape: Landscape, parts: Sequence[PartRow]) -> Iterator[pa.Array]:
     """The arrival times of an aggregation's tokens, part by part."""
     for part in parts:
-        yield _read(landscape, part).column(_ARRIVED).combine_chunks()
+        yield read_table(landscape, part).column(_ARRIVED).combine_chunks()
 
 
-def _read(landscape: Landscape, part: PartRow) -> pa.Table:
+def read_table(landscape: Landscape, part: PartRow) -> pa.Table:
+    """A table that `write_table` wrote.
+
+    Raises:
+        DamagedRecordError: The file is not what was committed.
+    """
     path = file_of(landscape, part.path)
     data = read_verified(path, size_bytes=part.bytes, sha256=part.sha256)
     with pa.ipc.open_file(pa.BufferReader(data)) as file:

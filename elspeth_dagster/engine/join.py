@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from elspeth_dagster.rows.rows import Column, Rows, Shape, present
 from elspeth_dagster.settings import CoalescePolicy, MergeStrategy
 
 Mask = npt.NDArray[np.bool_]
+_NEVER = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,13 @@ class Verdict:
         places: Per branch, the position of its token for each anchor token, -1 where it was lost.
         joined: Whether each anchor token's join comes about.
         used: Per branch, whether its token goes into the join.
+        clock: When all that was, where branches take time.
     """
 
     places: Mapping[str, Positions]
     joined: Mask
     used: Mapping[str, Mask]
+    clock: "JoinClock | None" = None
 
     def coalesced(self, branch: str) -> Positions:
         """Positions of a branch's tokens that were joined."""
@@ -36,51 +40,135 @@ class Verdict:
 
     def superseded(self, branch: str) -> Positions:
         """Positions of a branch's tokens that came when their join had been made without them."""
-        return self.places[branch][self.joined & self._here(branch) & ~self.used[branch]]
+        return self.places[branch][
+            self.joined & self._here(branch) & ~self.used[branch] & ~self._late(branch)
+        ]
 
     def failed(self, branch: str) -> Positions:
-        """Positions of a branch's tokens whose join did not come about."""
+        """Positions of a branch's tokens whose join did not come about in time."""
         return self.places[branch][~self.joined & self._here(branch)]
+
+    def late(self, branch: str) -> Positions:
+        """Positions of a branch's tokens that came when the wait for them had ended, and end failed."""
+        return self.places[branch][self.joined & self._here(branch) & self._late(branch)]
+
+    def _late(self, branch: str) -> Mask:
+        if self.clock is None or self.clock.late is None:
+            return np.zeros(len(self.joined), np.bool_)
+        return self.clock.late[branch]
 
     def _here(self, branch: str) -> Mask:
         return self.places[branch] >= 0
 
 
-def judge(rule: CoalesceRule, arrived: Mapping[str, Arrived], anchors: int) -> Verdict:
+@dataclass(frozen=True)
+class JoinClock:
+    """The times of a coalesce's joins (int64, µs of the run's own clock).
+
+    Attributes:
+        arrived_us: Per branch, when its token came for each anchor token, or when it was lost.
+        decided_us: When each anchor token's join came about, or could not any more.
+        late: Per branch, whether its token came behind the timeout, where such a token fails by itself.
+    """
+
+    arrived_us: Mapping[str, Positions]
+    decided_us: Positions
+    late: Mapping[str, Mask] | None
+
+
+def judge(
+    rule: CoalesceRule,
+    arrived: Mapping[str, Arrived],
+    anchors: int,
+    lost_us: Mapping[str, Positions] | None = None,
+) -> Verdict:
     """Applies a coalesce's policy.
 
-    Every branch has run: what has not arrived is lost. Branches arrive in the order of `rule.arrival_order`.
+    Every branch has run: what has not arrived is lost. Branches arrive in the order of their times, and
+    those of one time in the order of `rule.arrival_order`.
 
     Args:
         rule: The coalesce's rule.
         arrived: Per branch what came, branches of which nothing came left out.
         anchors: How many tokens entered the anchor.
+        lost_us: Per branch and anchor token when the branch was lost, where it was; `None` where no branch
+            takes any time.
     """
     places = {branch: np.full(anchors, -1, np.int64) for branch in rule.branches}
     for branch, tokens in arrived.items():
         places[branch][tokens.anchors[rule.anchor]] = np.arange(tokens.rows.num_rows)
     here = np.array([places[branch] >= 0 for branch in rule.arrival_order], np.bool_)
-    rank = here.cumsum(axis=0)
-    total = rank[-1]
-    joined, in_time = _by_policy(rule, here, rank, total)
-    used = dict(zip(rule.arrival_order, in_time, strict=True))
+    if lost_us is None:
+        joined, taken, clock = *_by_policy(rule, here, here.cumsum(axis=0)), None
+    else:
+        joined, taken, clock = _by_time(rule, here, _times(rule, arrived, places, lost_us))
+    used = dict(zip(rule.arrival_order, taken, strict=True))
     if rule.merge is MergeStrategy.SELECT and rule.select_branch is not None:
         joined = joined & used[rule.select_branch]
-    return Verdict(places, joined, used)
+    return Verdict(places, joined, used, clock)
 
 
-def _by_policy(rule: CoalesceRule, here: Mask, rank: Positions, total: Positions) -> tuple[Mask, Mask]:
-    """Per anchor whether the join comes about, and per branch and anchor whether its token is in it."""
+def _times(
+    rule: CoalesceRule,
+    arrived: Mapping[str, Arrived],
+    places: Mapping[str, Positions],
+    lost_us: Mapping[str, Positions],
+) -> Positions:
+    """Per branch, in the order of arrival, and anchor token when the branch arrived or was lost."""
+    times = []
+    for branch in rule.arrival_order:
+        of_branch = lost_us[branch].copy()
+        here = places[branch] >= 0
+        if branch in arrived:
+            of_branch[here] = arrived[branch].arrived_us.to_numpy()[places[branch][here]]
+        times.append(of_branch)
+    return np.array(times)
+
+
+def _by_time(rule: CoalesceRule, here: Mask, times: Positions) -> tuple[Mask, Mask, JoinClock]:
+    """As `_by_policy`, where branches take time: what comes behind the timeout is not waited for."""
+    deadline = np.full(times.shape[1], _NEVER)
+    if rule.timeout_seconds is not None:
+        deadline = times.min(axis=0) + max(1, round(rule.timeout_seconds * 1_000_000))
+    in_time = here & (times < deadline)
+    order = np.argsort(np.where(in_time, times, _NEVER), axis=0, kind="stable")
+    rank = np.empty_like(times)
+    np.put_along_axis(rank, order, np.arange(1, len(times) + 1)[:, None], axis=0)
+    joined, taken = _by_policy(rule, in_time, np.where(in_time, rank, 0), in_time.sum(axis=0))
+    needed = _needed(rule)
+    late = None
+    if needed is None:
+        decided = np.minimum(times.max(axis=0), deadline)
+        late = dict(zip(rule.arrival_order, here & ~in_time, strict=True))
+    else:
+        made = np.sort(np.where(in_time, times, _NEVER), axis=0)[needed - 1]
+        hopeless = np.sort(np.where(here, _NEVER, times), axis=0)[len(times) - needed]
+        decided = np.where(joined, made, np.minimum(hopeless, deadline))
+    arrived_us = dict(zip(rule.arrival_order, times, strict=True))
+    return joined, taken, JoinClock(arrived_us, decided, late)
+
+
+def _needed(rule: CoalesceRule) -> int | None:
+    """How many branches make a join at once; `None` for as many as come."""
     match rule.policy:
         case CoalescePolicy.REQUIRE_ALL:
-            return total == len(rule.branches), here
+            return len(rule.branches)
         case CoalescePolicy.QUORUM:
-            needed = rule.quorum_count or len(rule.branches)
-            return total >= needed, here & (rank <= needed)
+            return rule.quorum_count or len(rule.branches)
         case CoalescePolicy.FIRST:
-            return total >= 1, here & (rank == 1)
+            return 1
         case CoalescePolicy.BEST_EFFORT:
-            return total >= 1, here
+            return None
+
+
+def _by_policy(
+    rule: CoalesceRule, here: Mask, rank: Positions, total: Positions | None = None
+) -> tuple[Mask, Mask]:
+    """Per anchor whether the join comes about, and per branch and anchor whether its token is in it."""
+    needed, total = _needed(rule), rank[-1] if total is None else total
+    if needed is None:
+        return total >= 1, here
+    return total >= needed, here & (rank <= needed)
 
 
 @dataclass(frozen=True)
@@ -90,8 +178,9 @@ class Merged:
     Attributes:
         rows: One per join, in the order of `anchors`; its tokens are those of the first branch in it.
         anchors: Positions of the anchor tokens.
-        notes: Per join, canonical JSON of the branches in it and of the fields that clashed.
-        arrived_us: When the last of them arrived.
+        notes: Per join, canonical JSON of the branches in it, of the fields that clashed, and, where branches
+            take time, of when they came.
+        arrived_us: When the join came about.
     """
 
     rows: Rows
@@ -106,11 +195,13 @@ def merge(rule: CoalesceRule, arrived: Mapping[str, Arrived], verdict: Verdict) 
     for branches, anchors in _combinations(rule, verdict):
         tokens = {branch: arrived[branch].take(verdict.places[branch][anchors]) for branch in branches}
         rows, clashes = _merged_rows(rule, tokens)
-        note = canonical_text({"branches": list(branches), "clashes": list(clashes)})
         pieces.append(rows)
         places.append(anchors)
-        notes.append(pa.repeat(pa.scalar(note), len(anchors)))
-        times.append(np.max([t.arrived_us.to_numpy() for t in tokens.values()], axis=0))
+        notes.append(_notes({"branches": list(branches), "clashes": list(clashes)}, anchors, verdict.clock))
+        if verdict.clock is None:
+            times.append(np.max([t.arrived_us.to_numpy() for t in tokens.values()], axis=0))
+        else:
+            times.append(verdict.clock.decided_us[anchors])
     if not pieces:
         return None
     anchors = np.concatenate(places)
@@ -125,6 +216,15 @@ def merge(rule: CoalesceRule, arrived: Mapping[str, Arrived], verdict: Verdict) 
         pa.concat_arrays(notes).take(indices),
         pa.array(np.concatenate(times)[order], pa.int64()),
     )
+
+
+def _notes(note: dict[str, Any], anchors: Positions, clock: JoinClock | None) -> pa.Array:
+    """Canonical JSON for each of some joins that are made of the same branches."""
+    if clock is None:
+        return pa.repeat(pa.scalar(canonical_text(note)), len(anchors))
+    came = {branch: clock.arrived_us[branch][anchors].tolist() for branch in note["branches"]}
+    each = (dict(zip(came, times, strict=True)) for times in zip(*came.values(), strict=True))
+    return pa.array([canonical_text({**note, "arrived_us": times}) for times in each], pa.string())
 
 
 def _combinations(rule: CoalesceRule, verdict: Verdict) -> Iterator[tuple[tuple[str, ...], Positions]]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from functools import partial
 
+from elspeth_dagster.engine.answers import Recall
 from elspeth_dagster.engine.batching import Batching
 from elspeth_dagster.engine.behind import one_behind
 from elspeth_dagster.engine.boundary import Boundary, TypesState
@@ -14,6 +15,7 @@ from elspeth_dagster.engine.lifecycle import opened
 from elspeth_dagster.engine.plan import planned_batches
 from elspeth_dagster.engine.sweep import Stage, Swept
 from elspeth_dagster.engine.travel import in_token_order
+from elspeth_dagster.engine.waiting import Waiting
 from elspeth_dagster.engine.work import Work
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.commits import CommitKey
@@ -61,7 +63,9 @@ def process_shard(work: Work, *, stage: int, shard: int, shards: int) -> int:
 def _sweeps(work: Work, stage: int, ordinal: int, plugins: Mapping[str, Plugin]) -> Iterator[Swept]:
     """A chunk's sweeps, slice by slice."""
     transforms = {name: plugin for name, plugin in plugins.items() if isinstance(plugin, Transform)}
-    sweeper = Stage(work.compiled.graph, stage, transforms, work.retry)
+    waits = any(plugin.waits for plugin in transforms.values())
+    waiting = Waiting(Recall(work, stage, ordinal), work.workers, work.stopwatch) if waits else None
+    sweeper = Stage(work.compiled.graph, stage, transforms, work.retry, waiting)
     aggregation = work.compiled.graph.aggregation_of(stage)
     if aggregation is None:
         yield from _sweep_records(work, sweeper, ordinal)

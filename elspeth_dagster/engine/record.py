@@ -73,13 +73,18 @@ class Leaving:
 
 @dataclass
 class SweepRecord:
-    """Collects the record of one sweep."""
+    """Collects the record of one sweep.
 
+    Attributes:
+        position: That of the node at work, by which the record is ordered whenever its turn comes.
+    """
+
+    position: int = -1
     _tried: dict[str, dict[bytes, int]] = field(default_factory=dict)
-    _tokens: list[pa.Table] = field(default_factory=list)
-    _versions: list[pa.Table] = field(default_factory=list)
-    _states: list[pa.Table] = field(default_factory=list)
-    _errors: list[pa.Table] = field(default_factory=list)
+    _tokens: list[tuple[int, pa.Table]] = field(default_factory=list)
+    _versions: list[tuple[int, pa.Table]] = field(default_factory=list)
+    _states: list[tuple[int, pa.Table]] = field(default_factory=list)
+    _errors: list[tuple[int, pa.Table]] = field(default_factory=list)
 
     def created(
         self,
@@ -95,11 +100,13 @@ class SweepRecord:
         columns |= {
             name: array for name, array in (("parents", parents), ("batch", batch)) if array is not None
         }
-        self._tokens.append(_group(TOKENS, columns, {"created_by": by, "branch": branch}))
+        group = _group(TOKENS, columns, {"created_by": by, "branch": branch})
+        self._tokens.append((self.position, group))
 
     def version(self, tokens: pa.Array, version: int, hashes: pa.Array) -> None:
         """A new version of some tokens' rows."""
-        self._versions.append(_group(VERSIONS, {"token": tokens, "hash": hashes}, {"version": version}))
+        group = _group(VERSIONS, {"token": tokens, "hash": hashes}, {"version": version})
+        self._versions.append((self.position, group))
 
     def state(
         self,
@@ -131,7 +138,7 @@ class SweepRecord:
         if node in self._tried:
             tried = self._tried[node]
             columns["try"] = pa.array([FIRST_TRY + tried.get(token, 0) for token in tokens.to_pylist()])
-        self._states.append(_group(STATES, columns, constants))
+        self._states.append((self.position, _group(STATES, columns, constants)))
 
     def failed_tries(
         self, tokens: pa.Array, node: str, version: int, tries: Mapping[int, Sequence[str]]
@@ -152,7 +159,7 @@ class SweepRecord:
         repeated = tokens.take(pa.array([position for position, _, _ in each], pa.int64()))
         columns = {"token": repeated, "try": pa.array([number for _, number, _ in each], pa.int64())}
         constants = {"node": node, "status": "failed", "input_version": version}
-        self._states.append(_group(STATES, columns, constants))
+        self._states.append((self.position, _group(STATES, columns, constants)))
         reasons = [{"reason": "try_failed", "try": number, "error": error} for _, number, error in each]
         self.errors(repeated, node, FAILED_TRY, reasons)
         counted = {tokens[position].as_py(): len(failed) for position, failed in tries.items()}
@@ -162,7 +169,7 @@ class SweepRecord:
         """One reason for each of some tokens."""
         texts = pa.array([orjson.dumps(reason, default=str).decode() for reason in reasons], pa.string())
         columns = {"token": tokens, "row": row_indices(tokens), "reason": texts}
-        self._errors.append(_group(ERRORS, columns, {"node": node, "kind": kind}))
+        self._errors.append((self.position, _group(ERRORS, columns, {"node": node, "kind": kind})))
 
     def tables(self) -> dict[str, pa.Table]:
         """The segments' tables, `tokens` in token order."""
@@ -175,8 +182,12 @@ class SweepRecord:
         }
 
 
-def _concat(schema: pa.Schema, groups: list[pa.Table]) -> pa.Table:
-    return pa.concat_tables(groups).unify_dictionaries() if groups else schema.empty_table()
+def _concat(schema: pa.Schema, groups: list[tuple[int, pa.Table]]) -> pa.Table:
+    """The groups one after another, in the order of their nodes."""
+    if not groups:
+        return schema.empty_table()
+    ordered = sorted(groups, key=lambda group: group[0])
+    return pa.concat_tables([table for _, table in ordered]).unify_dictionaries()
 
 
 def _group(schema: pa.Schema, columns: Mapping[str, pa.Array], constants: Mapping[str, Any]) -> pa.Table:

@@ -1,22 +1,27 @@
 """One chunk through one stage: a pure function from records and recorded facts to what is to be committed."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from elspeth_dagster.accounting import SOURCE_NODE, Outcome
+from elspeth_dagster.engine.answers import Answered
 from elspeth_dagster.engine.boundary import Boundary, TypesState
+from elspeth_dagster.engine.clocks import BranchTimes
 from elspeth_dagster.engine.errors import RowFailureError
 from elspeth_dagster.engine.gate import decide
 from elspeth_dagster.engine.join import Verdict, judge, merge
 from elspeth_dagster.engine.record import Leaving, SweepRecord, constant
 from elspeth_dagster.engine.travel import Arrived, in_token_order
+from elspeth_dagster.engine.waiting import Waiting, side_by_side
 from elspeth_dagster.graph import CoalesceRule, Edge, EdgeMode, Graph, Node, NodeKind
 from elspeth_dagster.plugins.adapters import apply_retrying
-from elspeth_dagster.plugins.base import Expanded, PluginError, Reason, Transform
+from elspeth_dagster.plugins.base import Expanded, PluginError, Reason, Transform, Transformed
 from elspeth_dagster.plugins.retry import Retry
 from elspeth_dagster.rows.records import Records
 from elspeth_dagster.rows.rows import Rows
@@ -60,12 +65,14 @@ class Stage:
         number: The stage's number.
         transforms: Opened plugin per transform node.
         retry: How their calls are tried again.
+        waiting: How those are asked that wait on something outside; `None` where none does.
     """
 
     graph: Graph
     number: int
     transforms: Mapping[str, Transform]
     retry: Retry
+    waiting: Waiting | None = None
 
     def sweep(self, records: Records, boundary: Boundary) -> tuple[Swept, Boundary]:
         """Takes some records over the boundary and through every node of stage 0.
@@ -82,14 +89,53 @@ class Stage:
 
     def finish(self, walk: "Walk", rows_in: int) -> Swept:
         """Takes what is under way through the rest of the stage's nodes."""
-        for node in self.graph.stage_nodes(self.number):
-            if node.kind is NodeKind.GATE:
-                walk.through_gate(node)
-            elif node.kind is NodeKind.TRANSFORM:
-                walk.through_transform(node, self.transforms[node.name], self.retry)
-            elif node.kind is NodeKind.COALESCE:
-                walk.through_coalesce(node)
+        nodes = list(self.graph.stage_nodes(self.number))
+        if self.waiting is None:
+            for position, node in enumerate(nodes):
+                walk.record.position = position
+                self._through(walk, node)
+        else:
+            walk.times = BranchTimes.of(self.graph, nodes)
+            self._through_side_by_side(walk, nodes, self.waiting)
         return walk.result(rows_in)
+
+    def _through(self, walk: "Walk", node: Node) -> None:
+        if node.kind is NodeKind.GATE:
+            walk.through_gate(node)
+        elif node.kind is NodeKind.TRANSFORM:
+            walk.through_transform(node, self.transforms[node.name], self.retry)
+        elif node.kind is NodeKind.COALESCE:
+            walk.through_coalesce(node)
+
+    def _through_side_by_side(self, walk: "Walk", nodes: list[Node], waiting: Waiting) -> None:
+        """As `finish` does, with transforms that wait in threads; the record is the same in any order."""
+        by_name = {node.name: node for node in nodes}
+        positions = {name: position for position, name in enumerate(by_name)}
+        held: dict[str, Arrived] = {}
+
+        def begin(name: str) -> Callable[[], Answered] | None:
+            node, walk.record.position = by_name[name], positions[name]
+            plugin = self.transforms.get(name)
+            if plugin is None or not plugin.waits:
+                self._through(walk, node)
+                return None
+            arrived = walk.take(name)
+            if arrived is None:
+                return None
+            held[name] = arrived
+            key, rows = waiting.recall.key_for(node), arrived.rows
+            ask = partial(walk.naming, node, rows, partial(waiting.ask, plugin, rows, self.retry))
+            return partial(waiting.recall.answered, node, key, rows, ask)
+
+        def finish(name: str, answered: Answered) -> None:
+            walk.record.position = positions[name]
+            walk.answered(by_name[name], self.transforms[name], held.pop(name), answered)
+
+        needs = {
+            name: frozenset(edge.source for edge in self.graph.in_edges(name)) & by_name.keys()
+            for name in by_name
+        }
+        side_by_side(list(by_name), needs, begin, finish, waiting)
 
 
 @dataclass
@@ -101,8 +147,9 @@ class Walk:
     _inbox: dict[str, list[Arrived]] = field(default_factory=dict)
     _joins: dict[str, dict[str, list[Arrived]]] = field(default_factory=dict)
     _forked: dict[str, Arrived] = field(default_factory=dict)
-    _for_sinks: dict[str, list[tuple[Rows, Outcome]]] = field(default_factory=dict)
+    _for_sinks: dict[str, list[tuple[int, Rows, Outcome]]] = field(default_factory=dict)
     _inbound: dict[str, list[Arrived]] = field(default_factory=dict)
+    times: BranchTimes | None = None
 
     def cross_boundary(self, records: Records, boundary: Boundary) -> TypesState:
         """Source: valid rows go on, the others are set aside; gives what is learned behind them."""
@@ -122,15 +169,28 @@ class Walk:
 
     def through_transform(self, node: Node, plugin: Transform, retry: Retry) -> None:
         """A transform: rows go on as they come out, those with an error are set aside."""
-        arrived = self._take(node.name)
-        if arrived is None:
-            return
+        arrived = self.take(node.name)
+        if arrived is not None:
+            done = self.naming(node, arrived.rows, partial(apply_retrying, plugin, arrived.rows, retry))
+            self._transformed(node, plugin, arrived, done)
+
+    def answered(self, node: Node, plugin: Transform, arrived: Arrived, answered: Answered) -> None:
+        """A transform that waited: what it did, it did when its calls were over."""
+        at_us = arrived.arrived_us.to_numpy() + answered.elapsed_us
+        if self.times is not None:
+            self.times.hear(node.name, arrived, at_us)
+        self._transformed(node, plugin, replace(arrived, arrived_us=pa.array(at_us)), answered.done)
+
+    def naming(self, node: Node, rows: Rows, work: Callable[[], Any]) -> Any:
+        """Turns whatever a plugin raises over some rows into the failure that names them."""
         try:
-            done = apply_retrying(plugin, arrived.rows, retry)
+            return work()
         except PluginError as error:
-            raise self.failure(node, arrived.rows, error) from error.cause
+            raise self.failure(node, rows, error) from error.cause
         except Exception as error:
-            raise self.failure(node, arrived.rows, PluginError(error)) from error
+            raise self.failure(node, rows, PluginError(error)) from error
+
+    def _transformed(self, node: Node, plugin: Transform, arrived: Arrived, done: Transformed) -> None:
         if done.tries:
             self.record.failed_tries(arrived.rows.tokens, node.name, arrived.version, done.tries)
         if isinstance(done, Expanded):
@@ -165,7 +225,7 @@ class Walk:
 
     def through_gate(self, node: Node) -> None:
         """A gate: each row takes the route of its label, or forks."""
-        arrived = self._take(node.name)
+        arrived = self.take(node.name)
         if arrived is None or node.gate is None:
             return
         decision = decide(node, arrived.rows)
@@ -195,6 +255,8 @@ class Walk:
         """Makes a child token per branch for each token."""
         assert node.gate is not None
         self._forked[node.name] = arrived
+        if self.times is not None:
+            self.times.part(node.name, arrived)
         anchors = {**arrived.anchors, node.name: np.arange(arrived.rows.num_rows)}
         parents = singletons(arrived.rows.tokens)
         copies = {edge.label: edge for edge in self.graph.out_edges(node.name) if edge.mode is EdgeMode.COPY}
@@ -213,9 +275,12 @@ class Walk:
         if not sent or node.coalesce is None:
             return
         rule = node.coalesce
-        arrived = {branch: in_token_order(pieces) for branch, pieces in sent.items()}
+        arrived = {branch: in_token_order(sent[branch]) for branch in rule.arrival_order if branch in sent}
         anchor = self._forked[rule.anchor]
-        verdict = judge(rule, arrived, anchor.rows.num_rows)
+        lost_us = None if self.times is None else self.times.of_coalesce(node.name)
+        verdict = judge(rule, arrived, anchor.rows.num_rows, lost_us)
+        if self.times is not None and verdict.clock is not None:
+            self.times.hear(node.name, anchor, verdict.clock.decided_us, anchor=rule.anchor)
         merged = merge(rule, arrived, verdict)
         for branch, tokens in arrived.items():
             self._end_at_join(node.name, rule, branch, tokens, verdict)
@@ -238,13 +303,13 @@ class Walk:
             if len(places):
                 leaving = Leaving("completed", label, outcome=Outcome.COALESCED.value)
                 self.record.state(tokens.rows.tokens.take(pa.array(places)), node, leaving, versions=came)
-        places = verdict.failed(branch)
-        if len(places):
-            held = tokens.rows.tokens.take(pa.array(places))
-            leaving = Leaving("failed", outcome=Outcome.FAILED.value)
-            self.record.state(held, node, leaving, versions=came)
-            reason = {"reason": "join_failed", "policy": rule.policy.value, "branch": branch}
-            self.record.errors(held, node, "coalesce", [reason] * len(places))
+        for why, places in (("join_failed", verdict.failed(branch)), ("too_late", verdict.late(branch))):
+            if len(places):
+                held = tokens.rows.tokens.take(pa.array(places))
+                leaving = Leaving("failed", outcome=Outcome.FAILED.value)
+                self.record.state(held, node, leaving, versions=came)
+                reason = {"reason": why, "policy": rule.policy.value, "branch": branch}
+                self.record.errors(held, node, "coalesce", [reason] * len(places))
 
     def create(
         self,
@@ -312,7 +377,8 @@ class Walk:
     def _deliver(self, edge: Edge, arrived: Arrived, outcome: Outcome) -> None:
         kind = self.graph.nodes[edge.target].kind
         if kind is NodeKind.SINK:
-            self._for_sinks.setdefault(edge.target, []).append((arrived.rows, outcome))
+            piece = (self.record.position, arrived.rows, outcome)
+            self._for_sinks.setdefault(edge.target, []).append(piece)
         elif kind is NodeKind.AGGREGATION:
             self._inbound.setdefault(edge.target, []).append(arrived)
         elif kind is NodeKind.COALESCE:
@@ -321,7 +387,8 @@ class Walk:
         else:
             self._inbox.setdefault(edge.target, []).append(arrived)
 
-    def _take(self, node: str) -> Arrived | None:
+    def take(self, node: str) -> Arrived | None:
+        """What has come to a node, in token order."""
         pieces = self._inbox.pop(node, None)
         return in_token_order(pieces) if pieces else None
 
@@ -373,11 +440,12 @@ def _merged_parents(arrived: Mapping[str, Arrived], verdict: Verdict) -> pa.Arra
     return pa.ListArray.from_arrays(pa.array(offsets), flat.take(order))
 
 
-def _part(pieces: list[tuple[Rows, Outcome]]) -> Part:
-    edges = [constant(outcome.value, _EDGE, rows.num_rows) for rows, outcome in pieces]
+def _part(sent: list[tuple[int, Rows, Outcome]]) -> Part:
+    pieces = sorted(sent, key=lambda piece: piece[0])
+    edges = [constant(outcome.value, _EDGE, rows.num_rows) for _, rows, outcome in pieces]
     if len(pieces) == 1:
-        return Part(pieces[0][0], edges[0])
-    rows = Rows.concat([rows for rows, _ in pieces])
+        return Part(pieces[0][1], edges[0])
+    rows = Rows.concat([rows for _, rows, _ in pieces])
     order = pc.sort_indices(rows.tokens)
     merged = pa.chunked_array(edges).unify_dictionaries().combine_chunks()
     return Part(rows.take(order), merged.take(order))

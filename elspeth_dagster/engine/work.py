@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from elspeth_dagster.engine.stopwatch import Stopwatch, by_the_clock
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.model import Attempt
@@ -15,6 +16,8 @@ from elspeth_dagster.plugins.kinds import PluginKind
 from elspeth_dagster.plugins.retry import Retry
 
 DEFAULT_CHUNK_ROWS = 50_000
+WAITING_CHUNK_ROWS = 100
+"""Where a node waits on something outside, so that little of what was answered is ever asked again."""
 CHUNK_BYTES = 32 * 1024 * 1024
 
 
@@ -99,6 +102,7 @@ class Work:
         root: The platform root, against which relative paths are resolved.
         progress: Where progress is said.
         pause: Waits for so many seconds, before a call is tried again.
+        stopwatch: Does something, and gives its result and how long it took (µs).
     """
 
     landscape: Landscape
@@ -108,6 +112,12 @@ class Work:
     root: Path
     progress: Progress
     pause: Callable[[float], None] = time.sleep
+    stopwatch: Stopwatch = by_the_clock
+
+    @property
+    def workers(self) -> int:
+        """How many calls of a transform that waits are under way at a time."""
+        return self.compiled.settings.concurrency.max_workers
 
     @property
     def pipeline(self) -> str:
@@ -136,4 +146,5 @@ class Work:
     @property
     def chunk_rows(self) -> int:
         """At how many rows a chunk closes."""
-        return self.compiled.settings.chunk_rows or DEFAULT_CHUNK_ROWS
+        default = WAITING_CHUNK_ROWS if self.compiled.waits else DEFAULT_CHUNK_ROWS
+        return self.compiled.settings.chunk_rows or default

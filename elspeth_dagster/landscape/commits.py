@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from elspeth_dagster.landscape import storage
 from elspeth_dagster.landscape.catalogue import Landscape
-from elspeth_dagster.landscape.digest import commit_digest, content_digest, table_digest
+from elspeth_dagster.landscape.digest import commit_digest, content_digest, settled, table_digest
 from elspeth_dagster.landscape.drafts import (
     ArtifactFacts,
     ChunkFacts,
@@ -150,7 +150,7 @@ def _compare(attempt: Attempt, draft: CommitDraft, known: str) -> _Work:
             if table.rows:
                 digests[name] = table.content_sha256
         elif table.num_rows:
-            digests[name] = table_digest(table)
+            digests[name] = table_digest(settled(name, table))
     content = _content(draft, digests)
     if content != known:
         raise DeterminismError(attempt.run_id, str(draft.key), known, content)

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from elspeth_dagster.accounting import Tally
+from elspeth_dagster.landscape.model import FAILED_TRY
 from elspeth_dagster.rows.canonical import canonical_text
 
 VOLATILE = frozenset({"arrived_us"})
@@ -113,6 +114,25 @@ def table_digest(table: pa.Table) -> str:
     hasher = TableHasher()
     hasher.update(table)
     return hasher.hexdigest()
+
+
+def settled(name: str, table: pa.Table) -> pa.Table:
+    """What of a segment's rows must come out the same when the work is done again.
+
+    How often a call failed before it succeeded is chance: tries that another one followed are left out.
+
+    Args:
+        name: The segment's table.
+        table: Its rows.
+    """
+    if name == "states" and pc.any(pc.greater(table["try"], 1)).as_py():
+        ended = table.filter(pc.or_(pc.is_valid(table["to"]), pc.is_valid(table["outcome"])))
+        column = ended.schema.get_field_index("try")
+        return ended.set_column(column, ended.field(column), pa.repeat(pa.scalar(1, pa.int16()), len(ended)))
+    if name == "errors" and table.num_rows:
+        tried = pc.equal(table["kind"].cast(pa.string()), FAILED_TRY)
+        return table.filter(pc.invert(tried)) if pc.any(tried).as_py() else table
+    return table
 
 
 def content_digest(

@@ -243,17 +243,28 @@ def segments_of(
 
 def parts(landscape: Landscape, run_id: str, sink: str | None = None) -> list[PartRow]:
     """The parts that sweeps left for a sink, or for all, in the order of phase, node, commit and part."""
+    query = _parts(run_id)
+    if sink is not None:
+        query = query.where(schema.parts.c.sink == sink)
+    return _all(landscape, query, _part)
+
+
+def parts_of(landscape: Landscape, run_id: str, phase: Phase, node: str, ordinal: int) -> list[PartRow]:
+    """The parts of one commit."""
+    made_by = schema.commits.c
+    place = (made_by.phase == int(phase), made_by.node == node, made_by.ordinal == ordinal)
+    return _all(landscape, _parts(run_id).where(*place), _part)
+
+
+def _parts(run_id: str) -> Select[Any]:
     made_by, table = schema.commits.c, schema.parts.c
     columns = [column for column in table if column.name != "commit_id"]
-    query = (
+    return (
         select(made_by.phase, made_by.node, made_by.ordinal.label("commit_ordinal"), *columns)
         .join_from(schema.parts, schema.commits)
         .where(table.run_id == run_id)
         .order_by(table.sink, made_by.phase, made_by.node, made_by.ordinal, table.ordinal)
     )
-    if sink is not None:
-        query = query.where(table.sink == sink)
-    return _all(landscape, query, lambda row: PartRow(**{**row, "phase": Phase(row["phase"])}))
 
 
 def tallies(landscape: Landscape, run_id: str) -> tuple[Tally, ...]:
@@ -320,6 +331,10 @@ def _all(landscape: Landscape, query: Select[Any], build: Any) -> list[Any]:
 
 def _run(row: Any) -> RunRow:
     return RunRow(**{**row, "status": RunStatus(row["status"])})
+
+
+def _part(row: Any) -> PartRow:
+    return PartRow(**{**row, "phase": Phase(row["phase"])})
 
 
 def _attempt(row: Any) -> AttemptRow:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from elspeth_dagster.landscape import storage
-from elspeth_dagster.landscape.digest import TableHasher, table_digest
+from elspeth_dagster.landscape.digest import TableHasher, settled, table_digest
 from elspeth_dagster.landscape.errors import DamagedRecordError
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_]+")
@@ -74,7 +74,7 @@ class SegmentWriter:
 
     def write(self, table: pa.Table) -> None:
         """Adds a slice; all slices have one schema."""
-        self._content.update(table)
+        self._content.update(settled(self._table_name, table))
         self._file.write(table)
 
     def close(self) -> WrittenSegment:
@@ -94,16 +94,20 @@ def write_segments(paths: Mapping[str, Path], tables: Mapping[str, pa.Table]) ->
     """
     if sum(table.nbytes for table in tables.values()) < _WORTH_THREADS_BYTES:
         return [
-            WrittenSegment(name, paths[name], *_write_file(paths[name], table), table_digest(table))
+            WrittenSegment(name, paths[name], *_write_file(paths[name], table), _content(name, table))
             for name, table in tables.items()
         ]
     with ThreadPoolExecutor(max_workers=_THREADS) as pool:
         written = {name: pool.submit(_write_file, paths[name], table) for name, table in tables.items()}
-        contents = {name: pool.submit(table_digest, table) for name, table in tables.items()}
+        contents = {name: pool.submit(_content, name, table) for name, table in tables.items()}
     return [
         WrittenSegment(name, paths[name], *file.result(), contents[name].result())
         for name, file in written.items()
     ]
+
+
+def _content(name: str, table: pa.Table) -> str:
+    return table_digest(settled(name, table))
 
 
 def _write_file(path: Path, table: pa.Table) -> tuple[int, int, str]:

@@ -51,6 +51,13 @@ SEGMENT_COLUMNS: Mapping[str, Mapping[str, pa.DataType]] = {
         "fired_us": pa.int64(),
         "by_member": pa.bool_(),
     },
+    "calls": {
+        "token": pa.binary(),
+        "node": _TEXT,
+        "elapsed_us": pa.int64(),
+        "failed_tries": pa.list_(pa.string()),
+        "error": _TEXT,
+    },
     "errors": {
         "token": pa.binary(),
         "row": pa.int64(),
@@ -120,6 +127,13 @@ VIEWS: Mapping[str, tuple[tuple[str, ...], str]] = {
         ("errors",),
         """
         SELECT run_id, to_hex(token) AS token, "row", node, kind, reason FROM "segment errors"
+        """,
+    ),
+    "calls": (
+        ("calls",),
+        """
+        SELECT run_id, to_hex(token) AS token, row_of(token) AS "row", node, elapsed_us, failed_tries, error
+        FROM "segment calls"
         """,
     ),
     "batches": (("batches",), 'SELECT * FROM "segment batches"'),

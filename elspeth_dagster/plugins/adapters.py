@@ -1,7 +1,8 @@
 """Rows handed to a user's transform and taken back: one by one, or as a pandas frame."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,20 +29,30 @@ from elspeth_dagster.rows.fields import OBSERVED, Schema
 from elspeth_dagster.rows.rows import Rows
 from elspeth_dagster.rows.values import check_value
 
+Calls = Callable[[Callable[[int], Any], range], Iterable[Any]]
+"""Calls a function with the position of each row, in any order, and gives the results in that of the rows."""
 
-def apply_retrying(plugin: Transform, rows: Rows, retry: Retry) -> Transformed:
+
+def apply_retrying(plugin: Transform, rows: Rows, retry: Retry, calls: Calls = map) -> Transformed:
     """Has a transform work on some rows, and try again what failed and may pass.
 
     What takes its rows one by one is tried again with the row that failed, all else with all rows.
+
+    Args:
+        plugin: The transform.
+        rows: The rows.
+        retry: How it is tried again.
+        calls: Makes the calls; one that stands for all rows is made with the position 0 alone.
 
     Raises:
         PluginError: The plugin raised something else.
     """
     if isinstance(plugin, RowTransform):
-        return apply_row_by_row(plugin.process, rows, retry)
+        return apply_row_by_row(plugin.process, rows, retry, calls)
     if isinstance(plugin, ExpandingRowTransform):
-        return in_one_piece(expand_row_by_row(plugin.process, rows, retry))
-    done, failed = retry.call(lambda: plugin.apply(rows))
+        return in_one_piece(expand_row_by_row(plugin.process, rows, retry, calls))
+    done: Transformed | RowError
+    ((done, failed),) = calls(lambda _position: retry.call(lambda: plugin.apply(rows)), range(1))
     everyone = range(rows.num_rows)
     tries = dict.fromkeys(everyone, failed) if failed else {}
     if isinstance(done, RowError):
@@ -51,7 +62,7 @@ def apply_retrying(plugin: Transform, rows: Rows, retry: Retry) -> Transformed:
 
 
 def apply_row_by_row(
-    process: Callable[[dict[str, Any]], Any], rows: Rows, retry: Retry | None = None
+    process: Callable[[dict[str, Any]], Any], rows: Rows, retry: Retry | None = None, calls: Calls = map
 ) -> Transformed:
     """Calls `process` with each row as a mapping of its own, which it may change.
 
@@ -61,9 +72,9 @@ def apply_row_by_row(
     done: list[Mapping[str, Any]] = []
     errors: dict[int, Reason] = {}
     tries: dict[int, tuple[str, ...]] = {}
-    for position, row in enumerate(rows.to_dicts()):
+    call = partial(_process, process, rows, rows.to_dicts(), retry)
+    for position, (result, failed) in enumerate(calls(call, range(rows.num_rows))):
         token = rows.tokens[position].as_py()
-        result, failed = _process(process, rows, position, row, retry)
         if failed:
             tries[position] = failed
         if isinstance(result, RowError):
@@ -86,11 +97,12 @@ def apply_row_by_row(
 def _process(
     process: Callable[[dict[str, Any]], Any],
     rows: Rows,
-    position: int,
-    row: dict[str, Any],
+    dicts: Sequence[dict[str, Any]],
     retry: Retry | None,
+    position: int,
 ) -> tuple[Any, tuple[str, ...]]:
     """What `process` gives for a row, and what went wrong in tries before the last one."""
+    row = dicts[position]
     try:
         if retry is None:
             return process(row), ()
@@ -111,7 +123,7 @@ _PIECE_ROWS = 50_000
 
 
 def expand_row_by_row(
-    process: Callable[[dict[str, Any]], Any], rows: Rows, retry: Retry | None = None
+    process: Callable[[dict[str, Any]], Any], rows: Rows, retry: Retry | None = None, calls: Calls = map
 ) -> Iterator[Expanded]:
     """Calls `process` with each row as a mapping of its own, which it may change.
 
@@ -122,9 +134,9 @@ def expand_row_by_row(
     parents: list[int] = []
     errors: dict[int, Reason] = {}
     tries: dict[int, tuple[str, ...]] = {}
-    for position, row in enumerate(rows.to_dicts()):
+    call = partial(_process, process, rows, rows.to_dicts(), retry)
+    for position, (result, failed) in enumerate(calls(call, range(rows.num_rows))):
         token = rows.tokens[position].as_py()
-        result, failed = _process(process, rows, position, row, retry)
         if failed:
             tries[position] = failed
         if isinstance(result, RowError):

@@ -216,11 +216,16 @@ class Transform(Plugin):
         keeps_fields: Whether rows come out with just the fields that they came in with, so that the schema of
             the next node can be checked against this node's.
         expands: Whether several rows can come of one; it is an `ExpandingTransform`.
+        waits: Whether it waits for something outside, such as a service. Its calls are then made several at a
+            time, so that `process` must not mind other threads; branches that wait do so side by side; the
+            time that a call takes counts as the token's own; and what was answered is recorded before it is
+            acted on, so that a run that is continued does not ask again.
     """
 
     changes_rows: ClassVar[bool] = True
     keeps_fields: ClassVar[bool] = False
     expands: ClassVar[bool] = False
+    waits: ClassVar[bool] = False
 
     @abstractmethod
     def apply(self, rows: Rows) -> Transformed:

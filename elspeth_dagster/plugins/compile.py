@@ -8,7 +8,7 @@ from pathlib import Path
 
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.graph import Graph, NodeFacts, compile_graph, graph_problems
-from elspeth_dagster.plugins.base import Plugin
+from elspeth_dagster.plugins.base import Plugin, Transform
 from elspeth_dagster.plugins.batch import BatchPlugin
 from elspeth_dagster.plugins.errors import MisplacedPluginError, OptionsError, UnknownPluginError
 from elspeth_dagster.plugins.facts import node_facts
@@ -45,6 +45,12 @@ class Compiled:
     plugins: PluginSet
     graph: Graph
     configured: Mapping[str, Configured]
+
+    @cached_property
+    def waits(self) -> bool:
+        """Whether a transform waits on something outside."""
+        plugins = (configured.found.plugin for configured in self.configured.values())
+        return any(issubclass(plugin, Transform) and plugin.waits for plugin in plugins)
 
     def create(self, node: str) -> Plugin:
         """Makes a new instance of a node's plugin."""

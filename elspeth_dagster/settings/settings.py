@@ -47,7 +47,7 @@ class Settings:
         checkpoint: How often work is committed.
         retry: How often calls are tried.
         rate_limit: How often services may be called.
-        concurrency: Without effect here.
+        concurrency: How many calls to something outside are under way at a time.
         telemetry: Not supported yet.
         payload_store: Without effect here.
         landscape: Only its `export` matters.

@@ -38,7 +38,6 @@ _INERT = (
     _Inert(("landscape", "dump_to_jsonl_fail_on_error"), _RECORDS, (False,)),
     _Inert(("landscape", "dump_to_jsonl_include_payloads"), _RECORDS, (False,)),
     _Inert(("landscape", "dump_to_jsonl_payload_base_path"), _RECORDS),
-    _Inert(("concurrency", "max_workers"), "'dagster.shards' says how many share the work"),
     _Inert(("payload_store", "backend"), _RECORDS),
     _Inert(("payload_store", "base_path"), _RECORDS),
     _Inert(("payload_store", "retention_days"), _RECORDS),

@@ -332,7 +332,7 @@ def test_values_that_are_refused(problems: Any, section: str, expected: str) -> 
         ("landscape: {dump_to_jsonl_fail_on_error: true}", ["landscape.dump_to_jsonl_fail_on_error"]),
         ("landscape: {dump_to_jsonl_include_payloads: true}", ["landscape.dump_to_jsonl_include_payloads"]),
         ("landscape: {dump_to_jsonl_payload_base_path: x}", ["landscape.dump_to_jsonl_payload_base_path"]),
-        ("concurrency: {max_workers: 4}", ["concurrency.max_workers"]),
+        ("concurrency: {max_workers: 4}", []),
         ("payload_store: {backend: filesystem}", ["payload_store.backend"]),
         (
             "payload_store: {base_path: x, retention_days: 9}",
@@ -368,8 +368,6 @@ def test_keys_without_effect_are_warned_about(load: Any, section: str, warnings:
 
 
 def test_a_warning_says_what_does_instead(load: Any) -> None:
-    settings = load(f"{BASE}concurrency: {{max_workers: 4}}\n")
-    place = f"{settings.path}:3: concurrency.max_workers"
-    assert settings.warnings == (
-        f"{place}: has no effect here: 'dagster.shards' says how many share the work",
-    )
+    settings = load(f"{BASE}rate_limit: {{default_requests_per_minute: 4}}\n")
+    place = f"{settings.path}:3: rate_limit"
+    assert settings.warnings == (f"{place}: has no effect here: no plugin of this version calls a service",)
