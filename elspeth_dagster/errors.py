@@ -9,3 +9,7 @@ class ElspethError(Exception):
     """
 
     retryable = False
+
+
+class UsageError(ElspethError):
+    """What was asked for cannot be; nothing was begun."""

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from elspeth_dagster import __version__
-from elspeth_dagster.errors import ElspethError
+from elspeth_dagster.errors import ElspethError, UsageError
 from elspeth_dagster.settings import MAX_SHARDS, SettingsError
 
 COMPLETED, FAILED, BAD_SETTINGS, INTERRUPTED = 0, 1, 2, 3
@@ -38,7 +38,7 @@ def _reporting(command: Callable[..., int]) -> Callable[..., None]:
     def reporting(*args: Any, **kwargs: Any) -> None:
         try:
             code = command(*args, **kwargs)
-        except SettingsError as error:
+        except (SettingsError, UsageError) as error:
             _complain(error, as_json=kwargs.get("as_json", False))
             code = BAD_SETTINGS
         except ElspethError as error:
@@ -74,24 +74,38 @@ def main() -> None:
 @click.argument("settings", type=click.Path(path_type=Path))
 @click.option("--limit", type=click.IntRange(min=0), help="Read at most so many records; 0 for all.")
 @click.option("--source-path", help="Read this file in place of the settings' one.")
+@click.option("--partition", metavar="KEY", help="The partition to run, where the pipeline has some.")
 @_landscape_option
 @_json_option
 @_reporting
-def run(settings: Path, limit: int | None, source_path: str | None, landscape: str, *, as_json: bool) -> int:
+def run(
+    settings: Path,
+    limit: int | None,
+    source_path: str | None,
+    partition: str | None,
+    landscape: str,
+    *,
+    as_json: bool,
+) -> int:
     """Runs the pipeline of a settings file through its Dagster job."""
     from elspeth_dagster.plugins.compile import compile_pipeline  # noqa: PLC0415 - keeps `--help` fast
 
     compiled = compile_pipeline(settings.resolve())
     for warning in compiled.settings.warnings:
         click.echo(f"warning: {warning}", err=True)
-    from elspeth_dagster.orchestration import execute, platform  # noqa: PLC0415 - bad settings need no Dagster
+    from elspeth_dagster.orchestration import (  # noqa: PLC0415 - bad settings need no Dagster
+        execute,
+        partitions,
+        platform,
+    )
 
+    key = partitions.chosen(compiled, partition, source_path)
     location = _prepare(landscape)
     platform.prepare_dagster_home()
     with _live(location, compiled.graph.pipeline) as level:
         choices = {"limit": limit, "source_path": source_path}
         launched = execute.PipelineLaunch(compiled, location, log_level=level).execute(
-            {name: value for name, value in choices.items() if value is not None}
+            {name: value for name, value in choices.items() if value is not None}, partition=key
         )
     return _report(launched, location, as_json=as_json)
 

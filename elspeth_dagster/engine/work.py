@@ -14,6 +14,7 @@ from elspeth_dagster.plugins.compile import Compiled
 from elspeth_dagster.plugins.errors import OptionsError
 from elspeth_dagster.plugins.kinds import PluginKind
 from elspeth_dagster.plugins.retry import Retry
+from elspeth_dagster.settings.partitions import with_partition
 
 DEFAULT_CHUNK_ROWS = 50_000
 WAITING_CHUNK_ROWS = 100
@@ -29,11 +30,13 @@ class Launch:
         settings_path: The settings file.
         source_path: Replaces the source's `path` option.
         limit: Read at most so many records.
+        partition: Key of the partition that the run is for.
     """
 
     settings_path: str
     source_path: str | None = None
     limit: int | None = None
+    partition: str | None = None
 
 
 def create_source(compiled: Compiled, launch: Launch) -> Source:
@@ -130,12 +133,12 @@ class Work:
         return self.attempt.run_id
 
     def resolve(self, path: str) -> Path:
-        """A path of the settings file, absolute."""
-        return (self.root / path).resolve()
+        """A path of the settings file, absolute, with the partition's key in it."""
+        return (self.root / with_partition(path, self.launch.partition)).resolve()
 
     def context(self, node: str) -> PluginContext:
         """What the plugin of a node may know."""
-        return PluginContext(self.pipeline, node, self.run_id, self.resolve)
+        return PluginContext(self.pipeline, node, self.run_id, self.resolve, self.launch.partition)
 
     @property
     def retry(self) -> Retry:

@@ -8,7 +8,7 @@ import dagster as dg
 
 from elspeth_dagster import __version__
 from elspeth_dagster.landscape.digest import json_digest
-from elspeth_dagster.orchestration import checks, descriptions
+from elspeth_dagster.orchestration import checks, descriptions, partitions, starts
 from elspeth_dagster.orchestration.names import PIPELINE_TAG, graph_name, safe_name
 from elspeth_dagster.orchestration.ops import (
     SOURCE_OUTPUT,
@@ -27,6 +27,8 @@ class PipelineAssets:
 
     assets: dg.AssetsDefinition
     job: Any
+    schedules: tuple[dg.ScheduleDefinition, ...]
+    sensors: tuple[dg.SensorDefinition, ...]
 
 
 def source_key(pipeline: str) -> dg.AssetKey:
@@ -66,6 +68,7 @@ def build_pipeline(
     version = code_version(compiled)
     assets = dg.AssetsDefinition.from_graph(
         _graph(ops, with_upstream=upstream is not None),
+        partitions_def=partitions.definition(compiled),
         keys_by_input_name={_UPSTREAM: upstream} if upstream else {},
         keys_by_output_name=keys,
         internal_asset_deps=_dependencies(compiled, upstream),
@@ -80,7 +83,8 @@ def build_pipeline(
         code_versions_by_output_name=dict.fromkeys(keys, version),
     )
     assets = _with_freshness(compiled, assets)
-    return PipelineAssets(assets, _job(compiled, assets, console, ops.shards))
+    job = _job(compiled, assets, console, ops.shards)
+    return PipelineAssets(assets, job, starts.schedules(compiled, job), starts.sensors(compiled, job))
 
 
 def _with_freshness(compiled: Compiled, assets: dg.AssetsDefinition) -> dg.AssetsDefinition:
@@ -99,6 +103,8 @@ def _graph(ops: PipelineOps, *, with_upstream: bool) -> dg.GraphDefinition:
     """The op graph: see the table of phases in the architecture."""
     graph = ops.compiled.graph
     name = graph_name(graph.pipeline)
+    # A job of partitioned assets takes no mapping of its own: there the graph has it.
+    config = _launch_config(ops.compiled, None) if ops.compiled.settings.dagster.is_partitioned else None
     checked_by = [spec.get_python_identifier() for spec in (ops.balance, *ops.checks)]
     outputs = [SOURCE_OUTPUT, *checked_by, *map(sink_output, graph.sinks)]
     outs = {output: dg.GraphOut() for output in outputs}
@@ -130,12 +136,12 @@ def _graph(ops: PipelineOps, *, with_upstream: bool) -> dg.GraphDefinition:
             return compose(source_file)
 
         ins = {_UPSTREAM: dg.GraphIn()}
-        return dg.graph(name=name, ins=ins, out=outs)(run_with_upstream)
+        return dg.graph(name=name, ins=ins, out=outs, config=config)(run_with_upstream)
 
     def run() -> dict[str, Any]:
         return compose(None)
 
-    return dg.graph(name=name, out=outs)(run)
+    return dg.graph(name=name, out=outs, config=config)(run)
 
 
 def _dependencies(compiled: Compiled, upstream: dg.AssetKey | None) -> Mapping[str, set[dg.AssetKey]]:
@@ -157,27 +163,49 @@ def _descriptions(compiled: Compiled) -> dict[str, str]:
 
 def _job(compiled: Compiled, assets: dg.AssetsDefinition, console: str | None, shards: int) -> Any:
     pipeline = compiled.graph.pipeline
+    settings = compiled.settings.dagster
     tags = {PIPELINE_TAG: pipeline}
-    if compiled.settings.dagster.max_retries:
-        tags["dagster/max_retries"] = str(compiled.settings.dagster.max_retries)
+    if settings.max_retries:
+        tags["dagster/max_retries"] = str(settings.max_retries)
     return dg.define_asset_job(
         safe_name(pipeline),
         selection=dg.AssetSelection.assets(*assets.keys),
         description=descriptions.of_job(compiled),
-        config=_launch_config(compiled, console),
+        config=None if settings.is_partitioned else _launch_config(compiled, console),
         tags=tags,
         executor_def=sharded_executor(shards) if shards > 1 else dg.in_process_executor,
     )
 
 
 def _launch_config(compiled: Compiled, console: str | None) -> dg.ConfigMapping:
-    op = graph_name(compiled.graph.pipeline)
-    loggers: dict[str, Any] = {"loggers": {console: {}}} if console else {}
+    """What can be chosen at launch, as the config of the op that takes it."""
 
     def to_ops(choices: dict[str, Any]) -> dict[str, Any]:
-        return {"ops": {op: {"ops": {"open_run": {"config": choices}}}}} | loggers
+        chosen = {"open_run": {"config": choices}}
+        if compiled.settings.dagster.is_partitioned:
+            return chosen
+        return {"ops": {graph_name(compiled.graph.pipeline): {"ops": chosen}}} | _loggers_config(console)
 
     return dg.ConfigMapping(config_fn=to_ops, config_schema=launch_schema(compiled))
+
+
+def run_config(compiled: Compiled, choices: Mapping[str, Any], console: str | None = None) -> dict[str, Any]:
+    """Run config of the pipeline's job for some choices.
+
+    Args:
+        compiled: The pipeline.
+        choices: What is chosen for this launch, such as `limit`.
+        console: The logger that the job writes to, as given to `build_pipeline`.
+    """
+    if not compiled.settings.dagster.is_partitioned:
+        return dict(choices)
+    op = graph_name(compiled.graph.pipeline)
+    return {"ops": {op: {"config": dict(choices)}}} | _loggers_config(console)
+
+
+def _loggers_config(console: str | None) -> dict[str, Any]:
+    """Run config that chooses a logger in place of Dagster's own."""
+    return {"loggers": {console: {}}} if console else {}
 
 
 def sharded_executor(processes: int) -> dg.ExecutorDefinition:

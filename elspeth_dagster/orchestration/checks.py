@@ -7,6 +7,7 @@ import dagster as dg
 
 from elspeth_dagster.engine.checks import Acceptance, CheckResult, Verdict
 from elspeth_dagster.orchestration.names import ACCEPT_CHECKS_TAG, ACCEPTED_BY_TAG, safe_name
+from elspeth_dagster.orchestration.partitions import key_of_run
 from elspeth_dagster.plugins.compile import Compiled
 from elspeth_dagster.settings import Severity
 
@@ -93,7 +94,7 @@ def log(context: dg.OpExecutionContext, result: dg.AssetCheckResult) -> None:
         asset_key=dg.AssetKey.from_coercible(result.asset_key or ()), check_name=str(result.check_name),
         passed=result.passed, severity=result.severity, metadata=result.metadata,
         description=result.description,
-        partition=context.partition_key if context.has_partition_key else None,
+        partition=key_of_run(context),
     )  # fmt: skip
     context.log_event(evaluation)  # type: ignore[arg-type] # it takes them; a test holds it to that
 

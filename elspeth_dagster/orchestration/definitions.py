@@ -20,6 +20,9 @@ from elspeth_dagster.plugins.sinks.file import LaidOutSink
 from elspeth_dagster.settings import pipeline_name
 
 FOLDER_VARIABLE = "ELSPETH_PIPELINES"
+CONSOLE_LOGGER = "console"
+"""The name under which a replacement for Dagster's console logger is chosen in run config."""
+
 _SUFFIXES = (".yaml", ".yml")
 
 
@@ -72,18 +75,26 @@ def build_from(
         console: Replaces Dagster's console logger.
         shards: Replaces `dagster.shards` of the settings.
     """
-    console_name = "console" if console else None
+    console_name = CONSOLE_LOGGER if console else None
     recorded = landscape or LandscapeResource()
     loaded = _load(paths)
     targets = _targets(loaded)
     outside: dict[dg.AssetKey, Path] = {}
     assets: list[Any] = []
     jobs: list[Any] = []
+    schedules: list[dg.ScheduleDefinition] = []
+    sensors: list[dg.SensorDefinition] = []
     for compiled in loaded.pipelines:
         upstream = _upstream(compiled, targets, outside)
-        pipeline = build_pipeline(compiled, upstream, console=console_name, shards=shards)
+        try:
+            pipeline = build_pipeline(compiled, upstream, console=console_name, shards=shards)
+        except ElspethError as error:
+            loaded.broken.append((compiled.settings.path, str(error)))
+            continue
         assets.append(pipeline.assets)
         jobs.append(pipeline.job)
+        schedules += pipeline.schedules
+        sensors += pipeline.sensors
     assets += [_external(key, path) for key, path in outside.items()]
     for path, why in loaded.broken:
         broken = _broken_asset(path, why)
@@ -96,6 +107,8 @@ def build_from(
     return dg.Definitions(
         assets=assets,
         jobs=jobs,
+        schedules=schedules,
+        sensors=sensors,
         resources={"landscape": recorded, IO_MANAGER_KEY: PublishedArtifacts(landscape=recorded)},
         executor=dg.in_process_executor,
         loggers={console_name: console} if console_name and console else None,

@@ -23,12 +23,15 @@ from elspeth_dagster.landscape.errors import RunAbandonedError
 from elspeth_dagster.landscape.location import Location
 from elspeth_dagster.landscape.model import RunStatus
 from elspeth_dagster.landscape.reads import AttemptRow, RunRow
+from elspeth_dagster.orchestration import partitions
+from elspeth_dagster.orchestration.assets import run_config
 from elspeth_dagster.orchestration.attempt import finished
-from elspeth_dagster.orchestration.definitions import FOLDER_VARIABLE, build_from
+from elspeth_dagster.orchestration.definitions import CONSOLE_LOGGER, FOLDER_VARIABLE, build_from
 from elspeth_dagster.orchestration.names import (
     ACCEPT_CHECKS_TAG,
     ACCEPTED_BY_TAG,
     FORCE_TAG,
+    PARTITION_TAG,
     RESTART_SOURCE_TAG,
     RUN_ID_TAG,
     safe_name,
@@ -126,12 +129,14 @@ class PipelineLaunch:
         *,
         tags: dict[str, str] | None = None,
         parent: str | None = None,
+        partition: str | None = None,
     ) -> Launched:
         """Runs the job to its end.
 
         Args:
             choices: Launch-time configuration, such as `limit`.
             tags: Tags of the Dagster run.
+            partition: Key of the partition that the run is for.
             parent: A Dagster run to re-execute from failure; its launch-time configuration stays.
         """
         path = self.compiled.settings.path
@@ -142,10 +147,13 @@ class PipelineLaunch:
             reconstructable_args=(str(path), self.log_level, self.shards or 0, uuid4().hex),  # type: ignore[arg-type] # declared as a tuple of one
         )
         with dg.DagsterInstance.get() as instance:
+            if partition is not None:
+                partitions.remember(self.compiled, instance, partition)
+                tags = {**(tags or {}), PARTITION_TAG: partition}
             result = execute_job(
                 job,
                 instance=instance,
-                run_config=None if parent else dict(choices or {}),
+                run_config=None if parent else run_config(self.compiled, choices or {}, CONSOLE_LOGGER),
                 tags=tags,
                 raise_on_error=False,
                 reexecution_options=ReexecutionOptions.from_failure(parent, instance) if parent else None,
@@ -248,7 +256,8 @@ def resume_run(run: RunRow, location: Location, how: Resume, *, say: Callable[[s
     if parent is not None:
         own = ("dagster/", RESTART_SOURCE_TAG, FORCE_TAG, ACCEPT_CHECKS_TAG, ACCEPTED_BY_TAG)
         tags = {key: value for key, value in parent.tags.items() if not key.startswith(own)} | tags
-    return launch.execute(tags=tags, parent=parent.run_id if parent is not None and again else None)
+    again_of = parent.run_id if parent is not None and again else None
+    return launch.execute(tags=tags, parent=again_of, partition=run.launch.get("partition"))
 
 
 def code_changes(last: AttemptRow, compiled: Compiled) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """The IO manager of our assets: it stores nothing, and loads what a sink published."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +10,12 @@ import dagster as dg
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.catalogue import Landscape
+from elspeth_dagster.landscape.reads import RunRow
 from elspeth_dagster.orchestration.platform import platform_root
 from elspeth_dagster.orchestration.resource import LandscapeResource
 from elspeth_dagster.plugins.compile import compile_pipeline
 from elspeth_dagster.plugins.sinks.database import DatabaseSink
+from elspeth_dagster.settings.partitions import with_partition
 
 IO_MANAGER_KEY = "elspeth_io"
 
@@ -36,11 +40,22 @@ class PublishedArtifacts(dg.ConfigurableIOManager):
         """Nothing to store: publishing did it."""
 
     def load_input(self, context: dg.InputContext) -> Any:
-        """Reads the artifact of the run that the latest materialisation names."""
+        """Reads the artifact of the run that the latest materialisation names.
+
+        Of a partitioned asset it gives that partition; of several, a dictionary by their keys.
+        """
+        if not context.has_asset_partitions:
+            return self._rows(context.asset_key, context.instance.get_latest_materialization_event)
+        frames = {
+            partition: self._rows(context.asset_key, partial(_latest, context.instance, partition))
+            for partition in context.asset_partition_keys
+        }
+        return frames if len(frames) != 1 else frames.popitem()[1]
+
+    def _rows(self, key: dg.AssetKey, latest: Callable[[dg.AssetKey], dg.EventLogEntry | None]) -> Any:
         from elspeth_dagster.plugins.sinks import read_artifact  # noqa: PLC0415 - loads pandas
 
-        key = context.asset_key
-        event = context.instance.get_latest_materialization_event(key)
+        event = latest(key)
         materialization = event.asset_materialization if event else None
         if materialization is None:
             raise NothingPublishedError(key)
@@ -52,12 +67,20 @@ class PublishedArtifacts(dg.ConfigurableIOManager):
             run = reads.run(landscape, run_id)
         place = artifact.uri
         if artifact.kind == DatabaseSink.kind:
-            place = _with_password(Path(run.launch["settings_path"]), artifact.sink)
+            place = _with_password(run, artifact.sink)
         return read_artifact(artifact.kind, place, artifact.facts)
 
 
-def _with_password(settings: Path, name: str) -> str:
+def _latest(instance: dg.DagsterInstance, partition: str, key: dg.AssetKey) -> dg.EventLogEntry | None:
+    """The latest materialisation of a partition."""
+    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition])
+    records = instance.fetch_materializations(wanted, limit=1).records
+    return records[0].event_log_entry if records else None
+
+
+def _with_password(run: RunRow, name: str) -> str:
     """Where a sink's table is; the record does not hold the password that it takes to read it."""
-    sink = compile_pipeline(settings).create(name)
+    sink = compile_pipeline(Path(run.launch["settings_path"])).create(name)
     assert isinstance(sink, DatabaseSink)
-    return sink.connectable(lambda path: (platform_root() / path).resolve())
+    key = run.launch.get("partition")
+    return sink.connectable(lambda path: (platform_root() / with_partition(path, key)).resolve())

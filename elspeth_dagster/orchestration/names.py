@@ -14,6 +14,11 @@ FORCE_TAG = "elspeth/force"
 ACCEPT_CHECKS_TAG = "elspeth/accept_checks"
 """Releases a run from the checks that held it back; its value is the reason."""
 ACCEPTED_BY_TAG = "elspeth/accepted_by"
+CONTENT_TAG = "elspeth/content"
+"""What tells the content of a file that arrived from another."""
+ARRIVAL_TAG = "elspeth/arrival"
+"""How often a file has come with other content before."""
+PARTITION_TAG = "dagster/partition"
 RESUME_TAG = "dagster/is_resume_retry"
 RESERVED = frozenset(
     {

@@ -20,10 +20,9 @@ from elspeth_dagster.engine.load import load_source
 from elspeth_dagster.engine.plan import plan_stage
 from elspeth_dagster.engine.process import process_shard
 from elspeth_dagster.engine.sinking import publish_sink_of
-from elspeth_dagster.engine.work import Launch
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.model import Phase
-from elspeth_dagster.orchestration import checks, metadata, stories
+from elspeth_dagster.orchestration import checks, metadata, partitions, stories
 from elspeth_dagster.orchestration.attempt import phase_work
 from elspeth_dagster.orchestration.checks import CheckSpec
 from elspeth_dagster.orchestration.io_manager import IO_MANAGER_KEY
@@ -76,8 +75,7 @@ class PipelineOps:
 
         def open_run(context: dg.OpExecutionContext, landscape: LandscapeResource) -> None:
             """Opens the landscape, makes the run and its first attempt."""
-            chosen = context.op_config
-            launch = Launch(str(compiled.settings.path), chosen["source_path"], chosen["limit"] or None)
+            launch = partitions.launch(context, compiled)
             with phase_work(context, compiled, landscape, Phase.DATABASE, launch) as work:
                 context.log.info(
                     f"run {work.run_id}, attempt {work.attempt.number}, in {work.landscape.location.display}"
@@ -193,7 +191,9 @@ class PipelineOps:
                 observed = metadata.of_run(work.run_id, counts)
                 facts = metadata.of_rows(work, counts)
             context.log.info(stories.summary(compiled.graph, work.run_id, counts, tallies))
-            context.log_event(dg.AssetObservation(asset, metadata=observed))
+            context.log_event(
+                dg.AssetObservation(asset, metadata=observed, partition=partitions.key_of_run(context))
+            )
             for result in judged:
                 checks.log(context, result)
             yield checks.balanced(asset, facts, published=True)
@@ -207,12 +207,17 @@ def _done() -> dict[str, dg.Out]:
 
 def launch_schema(compiled: Compiled) -> dict[str, dg.Field]:
     """Config that may be given at launch, with its defaults."""
-    path = compiled.settings.source.options.get("path")
+    by_file = compiled.settings.dagster.sensor is not None
+    path = None if by_file else compiled.settings.source.options.get("path")
     return {
         "limit": dg.Field(
             dg.Noneable(int), default_value=0, description="Read at most so many records; 0 for all."
         ),
         "source_path": dg.Field(
-            dg.Noneable(str), default_value=path, description="Read this file in place of the settings' one."
+            dg.Noneable(str),
+            default_value=path,
+            description="Read this file in place of the partition's."
+            if by_file
+            else "Read this file in place of the settings' one.",
         ),
     }

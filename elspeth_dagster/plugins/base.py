@@ -70,13 +70,16 @@ class PluginContext:
         pipeline: The pipeline's name.
         node: The name of the node that the plugin works for.
         run_id: The landscape run, empty while settings are only validated.
-        resolve: Turns a path of the settings file into an absolute one (relative to the platform root).
+        resolve: Turns a path of the settings file into an absolute one (relative to the platform root), with
+            the partition's key for `{partition}`.
+        partition: Key of the partition that the run is for; `None` for a pipeline without partitions.
     """
 
     pipeline: str
     node: str
     run_id: str
     resolve: Callable[[str], Path]
+    partition: str | None = None
 
 
 class Plugin(ABC):  # noqa: B024 - its subclasses have the abstract methods

@@ -14,6 +14,7 @@ from elspeth_dagster.plugins.errors import MisplacedPluginError, OptionsError, U
 from elspeth_dagster.plugins.facts import node_facts
 from elspeth_dagster.plugins.kinds import PluginKind
 from elspeth_dagster.plugins.options import Configured
+from elspeth_dagster.plugins.partitioned import partition_problems
 from elspeth_dagster.plugins.registry import PluginSet
 from elspeth_dagster.plugins.sinks.file import FileSink, LaidOutSink
 from elspeth_dagster.settings.errors import Problem, SettingsError, did_you_mean
@@ -83,6 +84,7 @@ def compile_settings(settings: Settings, plugins: PluginSet) -> Compiled:
     configured: dict[str, Configured] = {}
     facts: dict[str, NodeFacts] = {}
     targets: dict[str, str] = {}
+    made: dict[str, Plugin] = {}
     for kind, node in _plugin_nodes(settings):
         try:
             configured[node.name] = _configure(plugins, kind, node)
@@ -94,9 +96,11 @@ def compile_settings(settings: Settings, plugins: PluginSet) -> Compiled:
         except ElspethError as error:
             problems.append(settings.problem((*node.path, "plugin"), str(error)))
             continue
+        made[node.name] = plugin
         facts[node.name] = node_facts(plugin)
         problems.extend(_mode_problems(settings, node, plugin))
         problems.extend(_target_problems(settings, node, plugin, targets))
+    problems.extend(partition_problems(settings, made))
     problems.extend(graph_problems(settings, facts))
     if problems:
         raise SettingsError(problems)

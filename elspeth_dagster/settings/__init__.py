@@ -27,11 +27,13 @@ from elspeth_dagster.settings.nodes import (
     TransformSettings,
     TriggerSettings,
 )
+from elspeth_dagster.settings.partitions import Cadence
 from elspeth_dagster.settings.settings import Settings
 
 __all__ = [
     "MAX_SHARDS",
     "AggregationSettings",
+    "Cadence",
     "CheckSettings",
     "CheckpointSettings",
     "CoalescePolicy",

@@ -3,6 +3,7 @@
 import re
 import zoneinfo
 from dataclasses import field
+from datetime import date
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -10,14 +11,15 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
 from elspeth_dagster.settings.checks import CheckSettings, FreshnessSettings
+from elspeth_dagster.settings.cron import cron_problem
 from elspeth_dagster.settings.errors import did_you_mean
+from elspeth_dagster.settings.partitions import Cadence
 from elspeth_dagster.settings.value_types import STRICT, Number, PositiveNumber, Seconds, Text, WholeNumber
 
 MAX_SHARDS = 64
 
 _OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 _TAG = re.compile(r"([A-Za-z0-9_.-]{1,63}/)?[A-Za-z0-9_.-]{1,63}")
-_CRON = re.compile(r"@(hourly|daily|midnight|weekly|monthly|yearly|annually)|\S+(\s+\S+){4}")
 
 
 def _owner(text: str) -> str:
@@ -39,11 +41,17 @@ def _tags(tags: dict[str, str]) -> dict[str, str]:
 
 
 def _cron(text: str) -> str:
-    if not _CRON.fullmatch(text.strip()):
-        raise PydanticCustomError(
-            "cron", "a schedule has five fields, such as '0 6 * * *', or is a word such as '@daily'"
-        )
+    problem = cron_problem(text.strip())
+    if problem is not None:
+        raise PydanticCustomError("cron", "{problem}", {"problem": problem})
     return text.strip()
+
+
+def _day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise PydanticCustomError("day", "a day is written like 2026-01-31") from None
 
 
 def _timezone(text: str) -> str:
@@ -78,8 +86,10 @@ class DagsterSettings:
         owners: Owners of the assets.
         tags: Tags of the assets.
         schedule: When the pipeline runs, as a cron expression.
-        timezone: Time zone of the schedule.
-        sensor: Which files make it run.
+        timezone: Time zone of the schedule and of the partitions.
+        partitions: How long a time partition is, for a pipeline whose runs each take one.
+        partitions_start: The first day that there are partitions of.
+        sensor: Which files make it run, each a partition.
         shards: Number of ops that share the chunks of a stage.
         progress_rows: A progress line is logged every so many rows.
         progress_seconds: Or every so many seconds, whichever is first.
@@ -93,6 +103,8 @@ class DagsterSettings:
     tags: Annotated[dict[str, str], AfterValidator(_tags)] = field(default_factory=dict)
     schedule: Annotated[Text, AfterValidator(_cron)] | None = None
     timezone: Annotated[Text, AfterValidator(_timezone)] | None = None
+    partitions: Cadence | None = None
+    partitions_start: Annotated[Text, AfterValidator(_day)] = "2020-01-01"
     sensor: SensorSettings | None = None
     shards: Annotated[WholeNumber, Field(ge=1, le=MAX_SHARDS)] = 1
     progress_rows: PositiveNumber = 100_000
@@ -100,3 +112,8 @@ class DagsterSettings:
     max_retries: Annotated[WholeNumber, Field(ge=0)] | None = None
     checks: CheckSettings = field(default_factory=CheckSettings)
     freshness: FreshnessSettings | None = None
+
+    @property
+    def is_partitioned(self) -> bool:
+        """Whether each run takes one partition."""
+        return self.partitions is not None or self.sensor is not None

@@ -11,7 +11,6 @@ from elspeth_dagster.settings.sections import PREFLIGHT_LISTS
 _ONE_LANDSCAPE = "there is one landscape per platform, set by ELSPETH_LANDSCAPE or --landscape"
 _RECORDS = "the record is kept in the landscape, and 'elspeth sql' reads it"
 _COMMITS = "every commit is a checkpoint; 'frequency: every_n' with 'checkpoint_interval' sets their size"
-_LATER = "this version does not act on it yet"
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,6 @@ _INERT = (
     _Inert(("rate_limit",), "no plugin of this version calls a service", ({"enabled": False},)),
     _Inert(("secrets", "vault_url"), "it goes with 'source: keyvault'"),
     _Inert(("secrets", "mapping"), "it goes with 'source: keyvault'"),
-    _Inert(("dagster", "schedule"), _LATER),
-    _Inert(("dagster", "timezone"), _LATER),
-    _Inert(("dagster", "sensor"), _LATER),
 )
 
 _UNSUPPORTED_VALUES: tuple[tuple[KeyPath, Any, str], ...] = (
@@ -99,6 +95,12 @@ def _warn_about_combinations(given: Mapping[str, Any], findings: Findings) -> No
         findings.warn(path, "has an effect only with 'frequency: every_n'")
     if given.get("replay_from") is not None and given.get("run_mode", "live") == "live":
         findings.warn(("replay_from",), "has no effect with 'run_mode: live'")
+    timed = ("schedule", "partitions")
+    for key, needs in (("timezone", timed), ("partitions_start", ("partitions",))):
+        if _given(given, ("dagster", key)) is not None and not any(
+            _given(given, ("dagster", need)) for need in needs
+        ):
+            findings.warn(("dagster", key), f"has an effect only with '{' or '.join(needs)}'")
 
 
 def _given(given: Mapping[str, Any], path: KeyPath) -> Any:

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from elspeth_dagster.settings import CheckSettings, CountLimit, FractionLimit, SensorSettings, Severity
+from elspeth_dagster.settings import (
+    Cadence,
+    CheckSettings,
+    CountLimit,
+    FractionLimit,
+    SensorSettings,
+    Severity,
+)
 from elspeth_dagster.settings import engine_sections as engine
 from elspeth_dagster.settings.checks import FreshnessSettings
 from elspeth_dagster.settings.dagster_section import DagsterSettings
@@ -62,6 +69,8 @@ ACCEPTED: list[tuple[str, str, str, Any]] = [
     ("dagster", "tags", "{Tier: gold, acme/x: ''}", {"Tier": "gold", "acme/x": ""}),
     ("dagster", "schedule", "'0 6 * * *'", "0 6 * * *"),
     ("dagster", "timezone", "Europe/Berlin", "Europe/Berlin"),
+    ("dagster", "partitions", "daily", Cadence.DAILY),
+    ("dagster", "partitions_start", "2026-02-28", "2026-02-28"),
     ("dagster", "sensor", "{watch: in/*.csv}", SensorSettings(watch="in/*.csv", settle_seconds=5.0)),
     ("dagster", "shards", "64", 64),
     ("dagster", "progress_rows", "1", 1),
@@ -278,6 +287,12 @@ def test_sections_are_frozen(load: Any) -> None:
         ("rate_limit: {services: {a: }}", "rate_limit.services.a: expected a mapping, found nothing"),
         ("dagster: {tags: {a: 1}}", "dagster.tags.a: expected text, found the number 1; put it in quotes"),
         ("dagster: {schedule: daily}", "dagster.schedule: found 'daily'; a schedule has five fields"),
+        ("dagster: {schedule: '61 * * * *'}", "'61' is no minute; accepted: 0 to 59, ranges, '*' and steps"),
+        ("dagster: {schedule: '0 6 * * xyz'}", "'xyz' is no day of the week"),
+        ("dagster: {schedule: '*/0 * * * *'}", "'*/0' is no minute"),
+        ("dagster: {schedule: '0 0 31 2 *'}", "February has no such day"),
+        ("dagster: {partitions: yearly}", "dagster.partitions: "),
+        ("dagster: {partitions_start: 2026-02-30}", "a day is written like 2026-01-31"),
         (
             "dagster: {timezone: Europe/Berln}",
             "found 'Europe/Berln'; a time zone has a name such as 'Europe/Berlin'",
@@ -355,8 +370,12 @@ def test_values_that_are_refused(problems: Any, section: str, expected: str) -> 
         ("commencement_gates:", []),
         ("secrets: {source: env}", []),
         ("secrets: {mapping: {A_KEY: a}, vault_url: https://x}", ["secrets.mapping", "secrets.vault_url"]),
-        ("dagster: {schedule: '@daily', timezone: UTC}", ["dagster.schedule", "dagster.timezone"]),
-        ("dagster: {sensor: {watch: x}}", ["dagster.sensor"]),
+        ("dagster: {schedule: '@daily', timezone: UTC}", []),
+        ("dagster: {partitions: daily, partitions_start: 2026-01-01, timezone: UTC}", []),
+        (
+            "dagster: {timezone: UTC, partitions_start: 2026-01-01}",
+            ["dagster.partitions_start", "dagster.timezone"],
+        ),
         ("dagster: {checks: {max_failed: 0}, freshness: {fail_after: 1h}}", []),
         ("dagster: {group: a, shards: 2, max_retries: 2, progress_rows: 5, progress_seconds: 1}", []),
     ],

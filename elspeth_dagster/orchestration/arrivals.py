@@ -1,0 +1,160 @@
+"""Files that arrive: which of those under a pattern are new or changed since the last look."""
+
+import base64
+import glob
+import hashlib
+import json
+import os
+import stat
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from elspeth_dagster.settings.partitions import key_of_file, watched_folder
+
+MAX_ARRIVALS = 100
+"""How many files one look takes; the others' turn comes with the next ones."""
+
+_LOOK_SECONDS = 20.0
+"""How long one look may read files; Dagster gives up a tick after a minute."""
+
+_WHOLE_BYTES = 256 * 1024 * 1024
+_PIECE_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A file that is to be run.
+
+    Attributes:
+        key: Its partition's key.
+        content: What tells its content from another.
+        arrival: How often it has come with other content before.
+    """
+
+    key: str
+    content: str
+    arrival: int
+
+
+@dataclass(frozen=True)
+class _File:
+    key: str
+    path: Path
+    status: os.stat_result
+
+    @property
+    def stamp(self) -> str:
+        """Differs when the file was written to or replaced."""
+        facts = (self.status.st_mtime_ns, self.status.st_size, self.status.st_ino)
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
+
+    def quiet_since(self) -> float:
+        """Since when it has not changed. A time that is yet to come was set, so the inode's own counts."""
+        return min(self.status.st_mtime, self.status.st_ctime)
+
+
+_Seen = dict[str, tuple[str, str, int]]
+"""Per key: stamp, content and arrival of the file as it was last run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrivals:
+    """Looks for files.
+
+    Attributes:
+        root: Where a relative pattern begins.
+        watch: The pattern.
+        settle_seconds: How long a file has not changed before it counts as arrived.
+        earlier: Tells how a file arrived the last time that is no longer in the cursor, if ever.
+        warn: Takes a line about a file that cannot be read.
+        limit: How many files one look takes.
+    """
+
+    root: Path
+    watch: str
+    settle_seconds: float
+    earlier: Callable[[str], Arrived | None]
+    warn: Callable[[str], None]
+    limit: int = MAX_ARRIVALS
+
+    def look(self, cursor: str | None) -> tuple[str, list[Arrived], int]:
+        """What has arrived since the last look.
+
+        Returns:
+            The next cursor, the files to run, and how many others are there but not yet taken: too many at
+            once, still being written, or not readable. The cursor is as large as there are files; one that is
+            gone is forgotten, and known again by `earlier` when it comes back.
+        """
+        known = _seen(cursor)
+        seen: _Seen = {}
+        arrived: list[Arrived] = []
+        waiting = 0
+        now, started = time.time(), time.monotonic()
+        for file in sorted(self._files(), key=lambda file: (file.status.st_mtime_ns, file.key)):
+            before = known.get(file.key)
+            if before is not None:
+                seen[file.key] = before
+                if before[0] == file.stamp:
+                    continue
+            busy = len(arrived) >= self.limit or time.monotonic() - started > _LOOK_SECONDS
+            content = None if busy or now - file.quiet_since() < self.settle_seconds else self._content(file)
+            if content is None:
+                waiting += 1
+                continue
+            last = Arrived(file.key, *before[1:]) if before else self.earlier(file.key)
+            this = _next(file.key, content, last)
+            seen[file.key] = (file.stamp, this.content, this.arrival)
+            if this != last:
+                arrived.append(this)
+        return _cursor(seen), arrived, waiting
+
+    def _files(self) -> Iterator[_File]:
+        folder = self.root / watched_folder(self.watch)
+        pattern = str(self.root / self.watch)
+        for name in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - Path.glob finds hidden files too
+            path = Path(name)
+            try:
+                status = path.stat()
+            except OSError:
+                continue  # gone between the two looks, or a link that leads nowhere
+            if stat.S_ISREG(status.st_mode):
+                yield _File(key_of_file(path, folder), path, status)
+
+    def _content(self, file: _File) -> str | None:
+        """Tells a file's content from another; `None` when it can't be read or changes meanwhile."""
+        if file.status.st_size > _WHOLE_BYTES:
+            return f"{file.status.st_size:x}-{file.stamp}"
+        digest = hashlib.sha256()
+        try:
+            with file.path.open("rb") as opened:
+                while piece := opened.read(_PIECE_BYTES):
+                    digest.update(piece)
+            same = _File(file.key, file.path, file.path.stat()).stamp == file.stamp
+        except OSError as error:
+            self.warn(f"{file.path} cannot be read yet: {error}")
+            return None
+        return digest.hexdigest()[:32] if same else None
+
+
+def _next(key: str, content: str, last: Arrived | None) -> Arrived:
+    if last is None:
+        return Arrived(key, content, 0)
+    return last if last.content == content else Arrived(key, content, last.arrival + 1)
+
+
+def _cursor(seen: _Seen) -> str:
+    return base64.b85encode(zlib.compress(json.dumps(seen).encode())).decode()
+
+
+def _seen(cursor: str | None) -> _Seen:
+    """What a cursor holds; one that is not ours is an empty one."""
+    try:
+        found = json.loads(zlib.decompress(base64.b85decode(cursor or "")))
+        return {
+            key: (str(stamp), str(content), int(arrival)) for key, (stamp, content, arrival) in found.items()
+        }
+    except (ValueError, TypeError, AttributeError, zlib.error):
+        return {}

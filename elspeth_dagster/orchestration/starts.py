@@ -1,0 +1,122 @@
+"""What starts a pipeline by itself: its schedule, and its sensor of arriving files."""
+
+from typing import Any
+
+import dagster as dg
+
+from elspeth_dagster.errors import ElspethError
+from elspeth_dagster.orchestration import partitions
+from elspeth_dagster.orchestration.arrivals import Arrivals, Arrived
+from elspeth_dagster.orchestration.names import ARRIVAL_TAG, CONTENT_TAG, PARTITION_TAG, safe_name
+from elspeth_dagster.orchestration.platform import platform_root
+from elspeth_dagster.plugins.compile import Compiled
+
+_LOOK_EVERY_S = 5
+_RUNS_LOOKED_AT = 25
+
+
+class ScheduleError(ElspethError):
+    """Dagster does not take a schedule."""
+
+    def __init__(self, compiled: Compiled, cause: Exception) -> None:
+        super().__init__(str(compiled.settings.problem(("dagster", "schedule"), str(cause))))
+
+
+def schedules(compiled: Compiled, job: Any) -> tuple[dg.ScheduleDefinition, ...]:
+    """The pipeline's schedule, if it has one.
+
+    Of partitions by time each tick takes the latest that is over.
+
+    Raises:
+        ScheduleError: Dagster does not take it.
+    """
+    cron, timezone = compiled.settings.dagster.schedule, compiled.settings.dagster.timezone
+    if cron is None:
+        return ()
+
+    def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        if not compiled.settings.dagster.is_partitioned:
+            return dg.RunRequest()
+        key = _due(compiled, context)
+        if key is None:
+            return dg.SkipReason("no partition is over yet")
+        partitions.remember(compiled, context.instance, key)
+        return dg.RunRequest(partition_key=key)
+
+    try:
+        schedule = dg.ScheduleDefinition(
+            name=f"{safe_name(compiled.graph.pipeline)}__schedule",
+            job=job,
+            cron_schedule=cron,
+            execution_timezone=timezone,
+            execution_fn=tick,
+            description=f"Runs {compiled.graph.pipeline} at {cron} ({timezone or 'UTC'}).",
+        )
+    except (dg.DagsterInvalidDefinitionError, ValueError) as error:
+        raise ScheduleError(compiled, error) from error
+    return (schedule,)
+
+
+def _due(compiled: Compiled, context: dg.ScheduleEvaluationContext) -> str | None:
+    """The partition that a tick is for."""
+    known = partitions.definition(compiled)
+    if not isinstance(known, dg.TimeWindowPartitionsDefinition):
+        return partitions.key_for(compiled, None)
+    window = known.get_prev_partition_window(context.scheduled_execution_time)
+    return known.get_partition_key_for_timestamp(window.start.timestamp()) if window else None
+
+
+def sensors(compiled: Compiled, job: Any) -> tuple[dg.SensorDefinition, ...]:
+    """The sensor of arriving files, if the pipeline has one."""
+    settings = compiled.settings.dagster.sensor
+    known = partitions.definition(compiled)
+    if settings is None or not isinstance(known, dg.DynamicPartitionsDefinition):
+        return ()
+
+    def look(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        arrivals = Arrivals(
+            root=platform_root(),
+            watch=settings.watch,
+            settle_seconds=settings.settle_seconds,
+            earlier=lambda key: _earlier(context.instance, str(known.name), job.name, key),
+            warn=context.log.warning,
+        )
+        seen, arrived, waiting = arrivals.look(context.cursor)
+        if not arrived:
+            reason = f"no new file; {waiting} not yet settled or readable" if waiting else "no new file"
+            return dg.SensorResult(skip_reason=reason, cursor=seen)
+        return dg.SensorResult(
+            run_requests=[_request(file) for file in arrived],
+            dynamic_partitions_requests=[known.build_add_request([file.key for file in arrived])],
+            cursor=seen,
+        )
+
+    return (
+        dg.SensorDefinition(
+            name=f"{safe_name(compiled.graph.pipeline)}__sensor",
+            evaluation_fn=look,
+            job=job,
+            minimum_interval_seconds=_LOOK_EVERY_S,
+            description=f"Runs {compiled.graph.pipeline} for every new or changed file {settings.watch}.",
+        ),
+    )
+
+
+def _request(file: Arrived) -> dg.RunRequest:
+    # Dagster takes a run key only once: so a daemon that died in the middle of a tick starts no run twice.
+    return dg.RunRequest(
+        partition_key=file.key,
+        run_key=f"{file.key} {file.content} {file.arrival}",
+        tags={CONTENT_TAG: file.content, ARRIVAL_TAG: str(file.arrival)},
+    )
+
+
+def _earlier(instance: dg.DagsterInstance, name: str, job: str, key: str) -> Arrived | None:
+    """How a file arrived the last time, as Dagster's runs tell."""
+    if not instance.has_dynamic_partition(name, key):
+        return None
+    runs = instance.get_runs(dg.RunsFilter(job_name=job, tags={PARTITION_TAG: key}), limit=_RUNS_LOOKED_AT)
+    for run in runs:
+        if CONTENT_TAG in run.tags and run.tags.get(ARRIVAL_TAG, "").isdigit():
+            return Arrived(key, run.tags[CONTENT_TAG], int(run.tags[ARRIVAL_TAG]))
+    return None

@@ -1,0 +1,82 @@
+"""What is wrong with partitions, before a row is read: files that would overwrite each other."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+
+from elspeth_dagster.plugins.base import Plugin
+from elspeth_dagster.plugins.sinks.database import DatabaseSink
+from elspeth_dagster.plugins.sinks.file import FileMode, FileSink
+from elspeth_dagster.settings.errors import Problem
+from elspeth_dagster.settings.locations import KeyPath
+from elspeth_dagster.settings.nodes import SinkSettings, SourceSettings
+from elspeth_dagster.settings.partitions import PLACEHOLDER, could_match, watched_folder
+from elspeth_dagster.settings.settings import Settings
+
+
+def partition_problems(settings: Settings, plugins: Mapping[str, Plugin]) -> Iterator[Problem]:
+    """Every problem of a pipeline's partitions.
+
+    Args:
+        settings: The settings.
+        plugins: For each node, an instance of its plugin.
+    """
+    if not settings.dagster.is_partitioned:
+        yield from _stray_placeholders(settings)
+        return
+    if settings.dagster.partitions and settings.dagster.sensor:
+        message = "each file that arrives is a partition already; remove 'partitions' or 'sensor'"
+        yield settings.problem(("dagster", "partitions"), message)
+    for name, sink in settings.sinks.items():
+        option, otherwise = _overwritten(plugins.get(name))
+        if option:
+            message = (
+                f"each partition would overwrite it; put {PLACEHOLDER} into it, or add with '{otherwise}'"
+            )
+            yield settings.problem((*sink.path, "options", option), message)
+    yield from _sensor_problems(settings)
+
+
+def _overwritten(plugin: Plugin | None) -> tuple[str, str]:
+    """The option that names what every run makes anew, and what to write instead; empty if there is none."""
+    if isinstance(plugin, FileSink) and plugin.mode is FileMode.WRITE and PLACEHOLDER not in plugin.path:
+        return "path", "mode: append"
+    if isinstance(plugin, DatabaseSink) and plugin.replaces and PLACEHOLDER not in plugin.options.url:
+        return "url", "if_exists: append"
+    return "", ""
+
+
+def _stray_placeholders(settings: Settings) -> Iterator[Problem]:
+    nodes: tuple[SourceSettings | SinkSettings, ...] = (settings.source, *settings.sinks.values())
+    for node in nodes:
+        if PLACEHOLDER in str(node.options.get("path", "")):
+            message = (
+                f"{PLACEHOLDER} stands here, but the pipeline has no partitions; "
+                "add 'dagster.partitions' or 'dagster.sensor'"
+            )
+            yield settings.problem((*node.path, "options", "path"), message)
+
+
+def _sensor_problems(settings: Settings) -> Iterator[Problem]:
+    sensor = settings.dagster.sensor
+    if sensor is None:
+        return
+    where: KeyPath = ("dagster", "sensor", "watch")
+    path = settings.source.options.get("path")
+    if not isinstance(path, str):
+        message = (
+            f"the source plugin '{settings.source.plugin}' has no option 'path' that a file could replace"
+        )
+        yield settings.problem(where, message)
+        return
+    for name, sink in settings.sinks.items():
+        target = sink.options.get("path")
+        if isinstance(target, str) and could_match(target, sensor.watch):
+            message = f"what the sink '{name}' writes would be watched too; choose another folder for it"
+            yield settings.problem(where, message)
+    folder = PurePath(watched_folder(sensor.watch))
+    if settings.dagster.schedule and not PurePath(path).is_relative_to(folder):
+        message = (
+            f"a scheduled run reads source.options.path, which is not below {folder}; "
+            "put it there, or leave the schedule out"
+        )
+        yield settings.problem(("dagster", "schedule"), message)

@@ -1,0 +1,73 @@
+"""Partitions: by which key one run's share of the outside world is known, in time or by file."""
+
+import os
+import re
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath
+from urllib.parse import unquote_to_bytes
+
+PLACEHOLDER = "{partition}"
+"""Stands in paths for the partition's key."""
+
+_WILDCARD = re.compile(r"[*?\[]")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\\ud800-\udfff]|\A\.{0,2}\Z|\.\.\.")
+_ENCODED = re.compile(r"[\x00-\x1f\x7f/\\%\ud800-\udfff]|\.(?=\.\.)")
+
+
+class Cadence(StrEnum):
+    """`dagster.partitions`: how long a time partition is."""
+
+    HOURLY = "hourly"
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+
+
+def with_partition(path: str, key: str | None) -> str:
+    """A path of the settings file with the partition's key in it."""
+    return path if key is None else path.replace(PLACEHOLDER, key)
+
+
+def is_safe_key(key: str) -> bool:
+    """Whether a partition's key is one path component that stays where it is put."""
+    return _UNSAFE.search(key) is None
+
+
+def watched_folder(pattern: str) -> str:
+    """The folder above the first wildcard of a pattern; keys of files are relative to it."""
+    parts = PurePath(pattern).parts
+    fixed = next((place for place, part in enumerate(parts) if _WILDCARD.search(part)), len(parts) - 1)
+    return str(PurePath(*parts[:fixed]))
+
+
+def key_of_file(path: Path, folder: Path) -> str:
+    """The key of a file below a watched folder: its path there, as one path component.
+
+    A file `b/c.csv` of the folder is `b%2Fc.csv`; no two files have one key.
+
+    Raises:
+        ValueError: The file is not below the folder.
+    """
+    below = str(path.relative_to(folder))
+    return _ENCODED.sub(lambda found: "".join(f"%{byte:02X}" for byte in os.fsencode(found[0])), below)
+
+
+def file_of_key(key: str, folder: str) -> str | None:
+    """The path of the file that a key stands for; `None` for a key that leads out of the folder."""
+    below = PurePath(os.fsdecode(unquote_to_bytes(key)))
+    if below.is_absolute() or "\0" in str(below) or not below.parts or ".." in below.parts:
+        return None
+    return str(PurePath(folder) / below)
+
+
+def could_match(path: str, pattern: str) -> bool:
+    """Whether a path, which may hold `{partition}`, could be one of a pattern's files."""
+    path, pattern = os.path.normpath(path), os.path.normpath(pattern)
+    parts, wanted = PurePath(path).parts, PurePath(pattern).parts
+    if "**" in wanted:
+        return fnmatchcase(path, pattern.replace("**/", "*"))
+    # A key takes the place of any text, so it is matched by what a file name may be.
+    return len(parts) == len(wanted) and all(
+        fnmatchcase(part, want) or PLACEHOLDER in part for part, want in zip(parts, wanted, strict=True)
+    )
