@@ -83,9 +83,10 @@ def launch(context: dg.OpExecutionContext, compiled: Compiled) -> Launch:
     path: str | None = chosen["source_path"]
     if compiled.settings.dagster.is_partitioned:
         try:
-            path = path or path_of(compiled, require_key(compiled, key))
+            of_key = path_of(compiled, require_key(compiled, key))
         except PartitionError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
+        path = path or of_key
     return Launch(str(compiled.settings.path), path, chosen["limit"] or None, key)
 
 

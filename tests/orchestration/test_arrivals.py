@@ -1,0 +1,155 @@
+"""Which files a look takes: each content once, in order of age, never one that is still being written."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from elspeth_dagster.orchestration.arrivals import Arrivals, Arrived
+
+
+class Watcher:
+    """Looks again and again, as the sensor does; Dagster's memory is a dictionary."""
+
+    def __init__(self, root: Path, watch: str, settle_seconds: float, limit: int) -> None:
+        self.runs: dict[str, Arrived] = {}
+        self.warnings: list[str] = []
+        self.cursor: str | None = None
+        self.waiting = 0
+        self.arrivals = Arrivals(
+            root=root, watch=watch, settle_seconds=settle_seconds,
+            earlier=self.runs.get, warn=self.warnings.append, limit=limit,
+        )  # fmt: skip
+
+    def look(self) -> list[tuple[str, int]]:
+        """Keys and arrivals of what one look takes."""
+        self.cursor, arrived, self.waiting = self.arrivals.look(self.cursor)
+        self.runs |= {file.key: file for file in arrived}
+        return [(file.key, file.arrival) for file in arrived]
+
+
+@pytest.fixture
+def watching(tmp_path: Path) -> Callable[..., Watcher]:
+    (tmp_path / "in").mkdir()
+
+    def make(watch: str = "in/*.csv", settle_seconds: float = 0, limit: int = 100) -> Watcher:
+        return Watcher(tmp_path, watch, settle_seconds, limit)
+
+    return make
+
+
+def put(root: Path, name: str, content: str) -> Path:
+    path = root / "in" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    return path
+
+
+def test_a_file_is_taken_once_and_again_when_its_content_is_another(
+    watching: Callable[..., Watcher], tmp_path: Path
+) -> None:
+    watcher = watching()
+    assert watcher.look() == []
+    path = put(tmp_path, "a.csv", "one")
+    assert watcher.look() == [("a.csv", 0)]
+    assert watcher.look() == []
+    path.touch()
+    assert watcher.look() == [], "the same content"
+    put(tmp_path, "a.csv", "two")
+    assert watcher.look() == [("a.csv", 1)]
+    put(tmp_path, "a.csv", "one")
+    assert watcher.look() == [("a.csv", 2)], "an earlier content is another one too"
+
+
+def test_a_file_that_comes_back(watching: Callable[..., Watcher], tmp_path: Path) -> None:
+    watcher = watching()
+    path = put(tmp_path, "a.csv", "one")
+    watcher.look()
+    path.unlink()
+    assert watcher.look() == []
+    put(tmp_path, "a.csv", "one")
+    assert watcher.look() == [], "the same content"
+    path.unlink()
+    watcher.look()
+    put(tmp_path, "a.csv", "two")
+    assert watcher.look() == [("a.csv", 1)]
+
+
+def test_a_lost_cursor_makes_nothing_run_again(watching: Callable[..., Watcher], tmp_path: Path) -> None:
+    watcher = watching()
+    put(tmp_path, "a.csv", "one")
+    watcher.look()
+    for lost in (None, "", "rubbish", "0", "😀"):
+        watcher.cursor = lost
+        assert watcher.look() == []
+
+
+def test_a_file_that_is_being_written_waits(watching: Callable[..., Watcher], tmp_path: Path) -> None:
+    watcher = watching(settle_seconds=0.5)
+    path = put(tmp_path, "a.csv", "one")
+    assert (watcher.look(), watcher.waiting) == ([], 1)
+    time.sleep(0.3)
+    with path.open("a") as file:
+        file.write(" and more")
+    time.sleep(0.3)
+    assert (watcher.look(), watcher.waiting) == ([], 1)
+    time.sleep(0.3)
+    assert (watcher.look(), watcher.waiting) == ([("a.csv", 0)], 0)
+
+
+def test_a_time_in_the_future_does_not_keep_a_file_for_ever(
+    watching: Callable[..., Watcher], tmp_path: Path
+) -> None:
+    watcher = watching(settle_seconds=0.1)
+    path = put(tmp_path, "a.csv", "one")
+    os.utime(path, (time.time() + 9e6, time.time() + 9e6))
+    time.sleep(0.2)
+    assert watcher.look() == [("a.csv", 0)]
+
+
+def test_many_at_once_are_taken_oldest_first_and_none_is_forgotten(
+    watching: Callable[..., Watcher], tmp_path: Path
+) -> None:
+    watcher = watching(limit=30)
+    names = [f"{number:03}.csv" for number in range(100)]
+    for age, name in enumerate(reversed(names)):
+        os.utime(put(tmp_path, name, name), (age, age))
+    taken = [watcher.look() for _ in range(5)]
+    assert [len(look) for look in taken] == [30, 30, 30, 10, 0]
+    assert [key for look in taken for key, _ in look] == names[::-1]
+
+
+def test_only_files_of_the_pattern(watching: Callable[..., Watcher], tmp_path: Path) -> None:
+    put(tmp_path, "a.csv", "a")
+    put(tmp_path, "b/c.csv", "c")
+    put(tmp_path, ".half.csv", "h")
+    put(tmp_path, "d.txt", "d")
+    (tmp_path / "in" / "folder.csv").mkdir()
+    (tmp_path / "in" / "gone.csv").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "in" / "pipe.csv")
+    assert watching().look() == [("a.csv", 0)]
+    assert sorted(watching("in/**/*.csv").look()) == [("a.csv", 0), ("b%2Fc.csv", 0)]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+@pytest.mark.may_skip
+def test_what_cannot_be_read_waits(watching: Callable[..., Watcher], tmp_path: Path) -> None:
+    watcher = watching()
+    put(tmp_path, "a.csv", "a")
+    path = put(tmp_path, "b.csv", "b")
+    path.chmod(0)
+    assert (watcher.look(), watcher.waiting) == ([("a.csv", 0)], 1)
+    assert "b.csv cannot be read yet" in watcher.warnings[0]
+    path.chmod(0o600)
+    assert watcher.look() == [("b.csv", 0)]
+
+
+def test_the_cursor_stays_small(watching: Callable[..., Watcher], tmp_path: Path) -> None:
+    watcher = watching(limit=20_000)
+    for number in range(2_000):
+        put(tmp_path, f"order-{number:06}.csv", str(number))
+    assert len(watcher.look()) == 2_000
+    assert watcher.cursor is not None
+    assert len(watcher.cursor) < 2_000 * 60

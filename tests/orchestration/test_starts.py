@@ -1,0 +1,254 @@
+"""What starts a pipeline by itself, as Dagster sees it: ticks of schedules and sensors, and their runs."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+import pytest
+from platform_jobs import launch
+from platforms import Platform
+
+from elspeth_dagster.orchestration.definitions import build_definitions
+
+DAILY = {
+    "source": {"plugin": "csv", "on_success": "out",
+               "options": {"path": "in/{partition}.csv", "on_validation_failure": "discard"}},
+    "sinks": {"out": {"plugin": "csv", "options": {"path": "output/daily/{partition}.csv"}}},
+    "dagster": {"partitions": "daily", "schedule": "0 6 * * *", "timezone": "Europe/Berlin"},
+}  # fmt: skip
+ARRIVING = {
+    "source": {"plugin": "csv", "on_success": "out",
+               "options": {"path": "in/any.csv", "on_validation_failure": "discard"}},
+    "sinks": {"out": {"plugin": "csv", "options": {"path": "output/{partition}/out.csv"}}},
+    "dagster": {"sensor": {"watch": "in/*.csv", "settle_seconds": 0}, "schedule": "@daily"},
+}  # fmt: skip
+PLAIN = {**DAILY, "dagster": {"schedule": "@hourly"}}
+PLAIN["source"] = {**DAILY["source"], "options": {**DAILY["source"]["options"], "path": "in/any.csv"}}  # type: ignore[dict-item]
+PLAIN["sinks"] = {"out": {"plugin": "csv", "options": {"path": "output/plain.csv"}}}
+
+
+@pytest.fixture
+def instance(platform: Platform) -> Any:
+    with dg.DagsterInstance.get() as found:
+        yield found
+
+
+def sensor_tick(instance: dg.DagsterInstance, cursor: str | None = None) -> Any:
+    """One evaluation of the sensor, with its new partitions made as the daemon does."""
+    definitions = build_definitions("pipelines")
+    repository = definitions.get_repository_def()
+    context = dg.build_sensor_context(
+        instance_ref=instance.get_ref(), cursor=cursor, repository_def=repository
+    )
+    tick = repository.get_sensor_def("arriving__sensor").evaluate_tick(context)
+    for request in tick.dynamic_partitions_requests or ():
+        instance.add_dynamic_partitions(request.partitions_def_name, request.partition_keys)
+    return tick
+
+
+def scheduled(instance: dg.DagsterInstance, name: str, at: datetime) -> Any:
+    repository = build_definitions("pipelines").get_repository_def()
+    context = dg.build_schedule_context(
+        instance_ref=instance.get_ref(), scheduled_execution_time=at, repository_def=repository
+    )
+    return repository.get_schedule_def(f"{name}__schedule").evaluate_tick(context)
+
+
+def keys(instance: dg.DagsterInstance, *asset: str) -> set[str]:
+    """The partitions of an asset that were materialised."""
+    return set(instance.get_materialized_partitions(dg.AssetKey(asset)))
+
+
+def requested(request: Any) -> dict[str, Any]:
+    return {"tags": dict(request.tags), "run_config": dict(request.run_config)}
+
+
+def test_each_file_gives_one_run_and_one_partition(platform: Platform, instance: dg.DagsterInstance) -> None:
+    platform.pipeline("arriving", ARRIVING)
+    platform.write("in/a.csv", "id\n1\n")
+    platform.write("in/b c.csv", "id\n2\n3\n")
+    tick = sensor_tick(instance)
+    assert [request.partition_key for request in tick.run_requests] == ["a.csv", "b c.csv"]
+    for request in tick.run_requests:
+        assert launch("arriving", instance, **requested(request)).success
+    assert platform.outputs() == {"a.csv/out.csv": b"id\r\n1\r\n", "b c.csv/out.csv": b"id\r\n2\r\n3\r\n"}
+    assert keys(instance, "arriving", "out") == keys(instance, "arriving", "source") == {"a.csv", "b c.csv"}
+    assert sensor_tick(instance, tick.cursor).run_requests == []
+    assert sensor_tick(instance, None).run_requests == [], "Dagster's runs tell what the cursor forgot"
+    platform.write("in/a.csv", "id\n4\n")
+    again = sensor_tick(instance, tick.cursor).run_requests
+    assert [request.partition_key for request in again] == ["a.csv"]
+    assert again[0].run_key != tick.run_requests[0].run_key
+    assert launch("arriving", instance, **requested(again[0])).success
+    assert platform.read("output/a.csv/out.csv") == b"id\r\n4\r\n"
+
+
+def test_a_file_that_is_gone_before_its_run_starts(platform: Platform, instance: dg.DagsterInstance) -> None:
+    platform.pipeline("arriving", ARRIVING)
+    path = platform.write("in/a.csv", "id\n1\n")
+    request = sensor_tick(instance).run_requests[0]
+    path.unlink()
+    result = launch("arriving", instance, **requested(request))
+    assert not result.success
+    assert "in/a.csv: there is no such file" in platform.runs()[0]["error"]["message"]
+    path.write_text("id\n1\n")
+    answer = platform.resume(platform.runs()[0]["run_id"])
+    assert answer.code == 0, answer.err
+    assert platform.outputs() == {"a.csv/out.csv": b"id\r\n1\r\n"}
+    assert keys(instance, "arriving", "out") == {"a.csv"}, "a resumed run is still that partition's"
+
+
+def test_resume_of_a_partition_that_dagster_has_forgotten(platform: Platform) -> None:
+    settings = platform.pipeline("daily", DAILY)
+    assert platform.run(settings, "--partition", "2026-01-02").code == 1
+    platform.write("in/2026-01-02.csv", "id\n1\n")
+    run = platform.runs()[0]["run_id"]
+    platform.forget_dagster()
+    assert platform.resume(run).code == 0
+    assert platform.outputs() == {"daily/2026-01-02.csv": b"id\r\n1\r\n"}
+
+
+@pytest.mark.parametrize(
+    ("at", "key"),
+    [
+        (datetime(2026, 5, 5, 4, tzinfo=UTC), "2026-05-04"),
+        (datetime(2026, 1, 1, 5, tzinfo=UTC), "2025-12-31"),
+        (datetime(2026, 5, 4, 22, tzinfo=UTC), "2026-05-04"),  # midnight in Berlin
+    ],
+)
+def test_a_tick_takes_the_day_that_is_over(
+    platform: Platform, instance: dg.DagsterInstance, at: datetime, key: str
+) -> None:
+    platform.pipeline("daily", DAILY)
+    assert [request.partition_key for request in scheduled(instance, "daily", at).run_requests] == [key]
+
+
+def test_every_way_to_start_a_run_gives_the_same_bytes(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    """Schedule tick, sensor tick, `elspeth run` by key and by file, and `dagster job execute`."""
+    settings = platform.pipeline("arriving", ARRIVING)
+    platform.write("in/any.csv", "id,n\n1,2\nx\n3,4\n")
+    seen: list[tuple[bytes, list[Any]]] = []
+
+    def note() -> None:
+        run = platform.runs()[0]
+        counts = [run[key] for key in ("rows_in", "succeeded", "failed", "quarantined", "outcomes", "sinks")]
+        path = platform.path("output/any.csv/out.csv")
+        seen.append((path.read_bytes(), counts))
+        path.unlink()
+
+    for tick in (sensor_tick(instance), scheduled(instance, "arriving", datetime(2026, 1, 1, tzinfo=UTC))):
+        assert launch("arriving", instance, **requested(tick.run_requests[0])).success
+        note()
+    for how in ((), ("--partition", "any.csv"), ("--source-path", "in/any.csv")):
+        platform.completed(settings, *how)
+        note()
+    answer = platform.dagster_job_execute("arriving", "--tags", '{"dagster/partition": "any.csv"}')
+    assert answer.code == 0, answer.err
+    note()
+    assert seen == [seen[0]] * len(seen)
+    assert keys(instance, "arriving", "out") == {"any.csv"}
+
+
+def test_a_plain_schedule(platform: Platform, instance: dg.DagsterInstance) -> None:
+    platform.pipeline("plain", PLAIN)
+    platform.write("in/any.csv", "id\n1\n")
+    tick = scheduled(instance, "plain", datetime(2026, 1, 1, tzinfo=UTC))
+    assert launch("plain", instance, **requested(tick.run_requests[0])).success
+    assert platform.outputs() == {"plain.csv": b"id\r\n1\r\n"}
+
+
+@pytest.mark.parametrize("key", [None, "2026-13-01", "../2026-01-01", "2999-01-01"])
+def test_a_run_for_no_partition_is_refused(
+    platform: Platform, instance: dg.DagsterInstance, key: str | None
+) -> None:
+    settings = platform.pipeline("daily", DAILY)
+    answer = platform.run(settings, *(("--partition", key) if key else ()))
+    assert answer.code == 2
+    assert "each run takes one partition (daily)" in answer.json["error"]["message"]
+    if key is None:
+        result = launch("daily", instance)
+        assert not result.success
+        failure = result.get_step_failure_events()[0].step_failure_data.user_failure_data
+        assert failure is not None
+        assert "none was named; nothing was read" in str(failure.description)
+    assert not platform.path("landscape").exists()
+
+
+def test_a_partition_of_a_pipeline_without_any(platform: Platform) -> None:
+    settings = platform.pipeline("plain", PLAIN)
+    answer = platform.run(settings, "--partition", "x")
+    assert answer.code == 2
+    assert "has no partitions" in answer.err
+
+
+def test_downstream_assets_take_a_partition(platform: Platform, instance: dg.DagsterInstance) -> None:
+    settings = platform.pipeline("daily", DAILY)
+    for day in ("2026-01-01", "2026-01-02"):
+        platform.write(f"in/{day}.csv", f"day\n{day}\n")
+        platform.completed(settings, "--partition", day)
+    definitions = build_definitions("pipelines")
+    loaded = definitions.load_asset_value(
+        dg.AssetKey(["daily", "out"]), instance=instance, partition_key="2026-01-01"
+    )
+    assert loaded["day"].tolist() == ["2026-01-01"]
+
+
+def change(document: dict[str, Any], where: str, value: Any) -> dict[str, Any]:
+    """A copy of a settings document with one key set, or left out for `None`."""
+    first, _, rest = where.partition(".")
+    copy = dict(document)
+    if rest:
+        copy[first] = change(document.get(first, {}), rest, value)
+    elif value is None:
+        copy.pop(first, None)
+    else:
+        copy[first] = value
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("document", "where", "value", "expected"),
+    [
+        (
+            DAILY,
+            "sinks.out.options.path",
+            "output/x.csv",
+            "each partition would overwrite it; put {partition}",
+        ),
+        (DAILY, "dagster", None, "the pipeline has no partitions; add 'dagster.partitions'"),
+        (DAILY, "dagster.sensor", {"watch": "in/*"}, "each file that arrives is a partition already"),
+        (ARRIVING, "sinks.out.options.path", "in/{partition}", "would be watched too"),
+        (ARRIVING, "source.options.path", "other/a.csv", "a scheduled run reads source.options.path"),
+        (ARRIVING, "source", {"plugin": "null", "on_success": "out"}, "has no option 'path'"),
+        (DAILY, "dagster.schedule", "61 * * * *", "'61' is no minute"),
+    ],
+)
+def test_settings_that_do_not_go_together(
+    platform: Platform, document: dict[str, Any], where: str, value: Any, expected: str
+) -> None:
+    platform.pipeline("good", PLAIN)
+    settings = platform.pipeline("wrong", change(document, where, value))
+    answer = platform.elspeth("validate", settings)
+    assert answer.code == 2
+    assert expected in answer.err
+    definitions = build_definitions("pipelines")
+    broken = [key for key in definitions.resolve_all_asset_keys() if key.path[0] == "broken_settings"]
+    assert len(broken) == 1
+    assert definitions.resolve_job_def("good")
+
+
+def test_replacing_a_table_for_each_partition(platform: Platform) -> None:
+    sink = {"plugin": "database", "options": {"url": "sqlite:///output/x.db", "table": "t"}}
+    document = change(DAILY, "sinks.out", sink)
+    assert platform.elspeth("validate", platform.pipeline("adds", document)).code == 0
+    replaces = change(document, "sinks.out.options.if_exists", "replace")
+    answer = platform.elspeth("validate", platform.pipeline("replaces", replaces))
+    assert answer.code == 2
+    assert "each partition would overwrite it" in answer.err
+    each = change(replaces, "sinks.out.options.url", "sqlite:///output/{partition}.db")
+    settings = platform.pipeline("each", each)
+    platform.write("in/2026-01-01.csv", "id\n1\n")
+    platform.completed(settings, "--partition", "2026-01-01")
+    assert platform.path("output/2026-01-01.db").exists()
