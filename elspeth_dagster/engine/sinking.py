@@ -8,19 +8,24 @@ from elspeth_dagster.landscape.commits import ArtifactFacts
 from elspeth_dagster.landscape.model import AttemptStatus
 from elspeth_dagster.landscape.section import enter_section
 from elspeth_dagster.plugins.base import Sink
+from elspeth_dagster.plugins.partitioned import are_apart
 
 
 def publish_sink_of(work: Work, sink: str) -> ArtifactFacts:
     """Publishes a sink, once; done already, only its artifact is given.
 
-    The first publish of a run waits until no other run of the pipeline publishes.
+    The first publish of a run waits until no other run of the pipeline publishes, or of its partition where
+    partitions have targets of their own.
 
     Raises:
         SectionHeldError: Another run stopped while it published.
         ElspethError: As `publish_sink`.
     """
     if work.attempt.status is not AttemptStatus.COMPLETED:
-        enter_section(work.landscape, work.attempt, say=work.progress.say, pause=work.pause)
+        partition = work.launch.partition if are_apart(work.compiled.settings) else None
+        enter_section(
+            work.landscape, work.attempt, partition=partition, say=work.progress.say, pause=work.pause
+        )
     graph = work.compiled.graph
     failure_name = work.compiled.settings.sinks[sink].on_write_failure
     failure_sink = _plugin(work, failure_name) if failure_name in graph.sinks else None

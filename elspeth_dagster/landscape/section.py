@@ -39,6 +39,7 @@ def enter_section(
     landscape: Landscape,
     attempt: Attempt,
     *,
+    partition: str | None = None,
     say: Callable[[str], None],
     pause: Callable[[float], None] = time.sleep,
     limit_s: float = WAIT_LIMIT_S,
@@ -51,6 +52,7 @@ def enter_section(
     Args:
         landscape: The landscape.
         attempt: The attempt that is about to publish.
+        partition: The run's partition, where no other one writes what it writes; runs of others go on then.
         say: Takes a line for people while it waits.
         pause: Waits for so many seconds.
         limit_s: How long it waits for a run that is at work.
@@ -62,7 +64,7 @@ def enter_section(
     """
     waited_s = said_s = 0.0
     while True:
-        holder = _try_to_enter(landscape, attempt)
+        holder = _try_to_enter(landscape, attempt, _name(attempt, partition))
         if holder is None:
             return
         if not holder.signs:
@@ -84,20 +86,24 @@ def leave_section(connection: Connection, run_id: str) -> None:
     connection.execute(delete(ops_locks).where(ops_locks.c.run_id == run_id))
 
 
-def _try_to_enter(landscape: Landscape, attempt: Attempt) -> _Holder | None:
+def _name(attempt: Attempt, partition: str | None) -> str:
+    whole = f"publishing {attempt.pipeline}"
+    return whole if partition is None else f"{whole} {partition}"
+
+
+def _try_to_enter(landscape: Landscape, attempt: Attempt, name: str) -> _Holder | None:
     """Enters and gives None, or gives who is inside."""
     try:
         with landscape.transaction() as connection:
             check_fence(connection, attempt, CommitKey(Phase.SINK, "section", 0), lock=True)
-            return _enter_or_look(connection, attempt)
+            return _enter_or_look(connection, attempt, name)
     except IntegrityError:
         # Another run entered between the look and the insert: look again.
         with landscape.transaction() as connection:
-            return _enter_or_look(connection, attempt)
+            return _enter_or_look(connection, attempt, name)
 
 
-def _enter_or_look(connection: Connection, attempt: Attempt) -> _Holder | None:
-    name = f"publishing {attempt.pipeline}"
+def _enter_or_look(connection: Connection, attempt: Attempt, name: str) -> _Holder | None:
     query = select(ops_locks.c.run_id, ops_locks.c.attempt, runs.c.status, runs.c.fence)
     joined = ops_locks.outerjoin(runs, ops_locks.c.run_id == runs.c.run_id)
     held = connection.execute(query.select_from(joined).where(ops_locks.c.name == name)).one_or_none()

@@ -36,6 +36,12 @@ def partition_problems(settings: Settings, plugins: Mapping[str, Plugin]) -> Ite
     yield from _sensor_problems(settings)
 
 
+def are_apart(settings: Settings) -> bool:
+    """Whether no two partitions write to one target."""
+    places = [[sink.options.get(option) for option in ("path", "url")] for sink in settings.sinks.values()]
+    return settings.dagster.is_partitioned and all(PLACEHOLDER in f"{path}{url}" for path, url in places)
+
+
 def _overwritten(plugin: Plugin | None) -> tuple[str, str]:
     """The option that names what every run makes anew, and what to write instead; empty if there is none."""
     if isinstance(plugin, FileSink) and plugin.mode is FileMode.WRITE and PLACEHOLDER not in plugin.path:

@@ -2,8 +2,10 @@
 
 import importlib
 import inspect
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -170,7 +172,15 @@ def _registered(kind: PluginKind, name: str) -> Iterator[Candidate]:
 
 
 def _entries(kind: PluginKind) -> tuple[EntryPoint, ...]:
-    return tuple(entry_points(group=kind.group))
+    return _entries_on(tuple(sys.path), entry_points, kind.group)
+
+
+@lru_cache(maxsize=2 * len(PluginKind))
+def _entries_on(
+    _path: tuple[str, ...], look: Callable[..., Iterable[EntryPoint]], group: str
+) -> tuple[EntryPoint, ...]:
+    """Looking through all that is installed takes longer than the rest of loading a settings file."""
+    return tuple(look(group=group))
 
 
 def _kind_of_file(file: PluginFile) -> PluginKind | None:

@@ -98,6 +98,27 @@ def test_a_file_that_is_gone_before_its_run_starts(platform: Platform, instance:
     assert keys(instance, "arriving", "out") == {"a.csv"}, "a resumed run is still that partition's"
 
 
+@pytest.mark.parametrize(("path", "code"), [("output/{partition}/out.csv", 0), ("output/all.csv", 1)])
+def test_a_file_whose_publish_died_holds_up_those_that_write_the_same_target(
+    platform: Platform, path: str, code: int
+) -> None:
+    sink = {"plugin": "csv", "options": {"path": path, "mode": "append"}}
+    settings = platform.pipeline("arriving", change(ARRIVING, "sinks.out", sink))
+    for name in ("any", "b"):
+        platform.write(f"in/{name}.csv", "id\n1\n")
+        platform.path(f"output/{name}.csv").parent.mkdir(exist_ok=True)
+    target = platform.path(path.replace("{partition}", "any.csv"))
+    target.mkdir(parents=True)  # a folder where the file should be
+    assert platform.run(settings, "--partition", "any.csv").code == 1
+    answer = platform.run(settings, "--partition", "b.csv")
+    assert answer.code == code, answer.err
+    if code:
+        assert "elspeth abandon" in answer.err
+    target.rmdir()
+    assert platform.resume(platform.runs()[1]["run_id"]).code == 0
+    assert target.read_bytes() == b"id\r\n1\r\n"
+
+
 def test_resume_of_a_partition_that_dagster_has_forgotten(platform: Platform) -> None:
     settings = platform.pipeline("daily", DAILY)
     assert platform.run(settings, "--partition", "2026-01-02").code == 1
