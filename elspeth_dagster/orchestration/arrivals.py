@@ -1,13 +1,11 @@
 """Files that arrive: which of those under a pattern are new or changed since the last look."""
 
-import base64
 import glob
 import hashlib
 import json
 import os
 import stat
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +54,34 @@ class _File:
         return min(self.status.st_mtime, self.status.st_ctime)
 
 
-_Seen = dict[str, tuple[str, str, int]]
-"""Per key: stamp, content and arrival of the file as it was last run."""
+_Seen = dict[str, tuple[str, str, int, int]]
+"""Per key: stamp, content and arrival of the file as it was last run, and the cursor of that look."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What was seen, in a file: Dagster stores a cursor anew with every look, and so it has to be small.
+
+    What a look added counts only when Dagster has taken that look's cursor. A file that is lost costs a
+    question to Dagster for each of the files that are watched.
+    """
+
+    path: Path
+
+    def recall(self, cursor: int) -> _Seen:
+        """What was seen up to a cursor."""
+        try:
+            found = json.loads(self.path.read_bytes())
+            return {key: tuple(entry) for key, entry in found.items() if entry[3] <= cursor}
+        except (FileNotFoundError, ValueError, TypeError, AttributeError, LookupError):
+            return {}
+
+    def keep(self, seen: _Seen) -> None:
+        """Replaces what was seen."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.path.with_suffix(".tmp")
+        draft.write_text(json.dumps(seen))
+        draft.replace(self.path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +89,16 @@ class Arrivals:
     """Looks for files.
 
     Attributes:
+        memory: What was seen before.
         root: Where a relative pattern begins.
         watch: The pattern.
         settle_seconds: How long a file has not changed before it counts as arrived.
-        earlier: Tells how a file arrived the last time that is no longer in the cursor, if ever.
+        earlier: Tells how a file arrived the last time that is no longer in memory, if ever.
         warn: Takes a line about a file that cannot be read.
         limit: How many files one look takes.
     """
 
+    memory: Memory
     root: Path
     watch: str
     settle_seconds: float
@@ -85,10 +111,11 @@ class Arrivals:
 
         Returns:
             The next cursor, the files to run, and how many others are there but not yet taken: too many at
-            once, still being written, or not readable. The cursor is as large as there are files; one that is
-            gone is forgotten, and known again by `earlier` when it comes back.
+            once, still being written, or not readable. A file that is gone is forgotten, and known again by
+            `earlier` when it comes back.
         """
-        known = _seen(cursor)
+        current = int(cursor) if cursor and cursor.isdecimal() else 0
+        known = self.memory.recall(current)
         seen: _Seen = {}
         arrived: list[Arrived] = []
         waiting = 0
@@ -104,12 +131,15 @@ class Arrivals:
             if content is None:
                 waiting += 1
                 continue
-            last = Arrived(file.key, *before[1:]) if before else self.earlier(file.key)
+            last = Arrived(file.key, *before[1:3]) if before else self.earlier(file.key)
             this = _next(file.key, content, last)
-            seen[file.key] = (file.stamp, this.content, this.arrival)
+            seen[file.key] = (file.stamp, this.content, this.arrival, current + 1)
             if this != last:
                 arrived.append(this)
-        return _cursor(seen), arrived, waiting
+        if seen == known:
+            return str(current), arrived, waiting
+        self.memory.keep(seen)
+        return str(current + 1), arrived, waiting
 
     def _files(self) -> Iterator[_File]:
         folder = self.root / watched_folder(self.watch)
@@ -143,18 +173,3 @@ def _next(key: str, content: str, last: Arrived | None) -> Arrived:
     if last is None:
         return Arrived(key, content, 0)
     return last if last.content == content else Arrived(key, content, last.arrival + 1)
-
-
-def _cursor(seen: _Seen) -> str:
-    return base64.b85encode(zlib.compress(json.dumps(seen).encode())).decode()
-
-
-def _seen(cursor: str | None) -> _Seen:
-    """What a cursor holds; one that is not ours is an empty one."""
-    try:
-        found = json.loads(zlib.decompress(base64.b85decode(cursor or "")))
-        return {
-            key: (str(stamp), str(content), int(arrival)) for key, (stamp, content, arrival) in found.items()
-        }
-    except (ValueError, TypeError, AttributeError, zlib.error):
-        return {}

@@ -1,12 +1,13 @@
 """What starts a pipeline by itself: its schedule, and its sensor of arriving files."""
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.orchestration import partitions
-from elspeth_dagster.orchestration.arrivals import Arrivals, Arrived
+from elspeth_dagster.orchestration.arrivals import Arrivals, Arrived, Memory
 from elspeth_dagster.orchestration.names import ARRIVAL_TAG, CONTENT_TAG, PARTITION_TAG, safe_name
 from elspeth_dagster.orchestration.platform import platform_root
 from elspeth_dagster.plugins.compile import Compiled
@@ -74,7 +75,9 @@ def sensors(compiled: Compiled, job: Any) -> tuple[dg.SensorDefinition, ...]:
         return ()
 
     def look(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        folder = Path(context.instance.storage_directory()) / "elspeth"
         arrivals = Arrivals(
+            memory=Memory(folder / f"{known.name}.json"),
             root=platform_root(),
             watch=settings.watch,
             settle_seconds=settings.settle_seconds,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from elspeth_dagster.orchestration.arrivals import Arrivals, Arrived
+from elspeth_dagster.orchestration.arrivals import Arrivals, Arrived, Memory
 
 
 class Watcher:
@@ -19,7 +19,7 @@ class Watcher:
         self.cursor: str | None = None
         self.waiting = 0
         self.arrivals = Arrivals(
-            root=root, watch=watch, settle_seconds=settle_seconds,
+            memory=Memory(root / "memory" / "in.json"), root=root, watch=watch, settle_seconds=settle_seconds,
             earlier=self.runs.get, warn=self.warnings.append, limit=limit,
         )  # fmt: skip
 
@@ -84,6 +84,34 @@ def test_a_lost_cursor_makes_nothing_run_again(watching: Callable[..., Watcher],
     for lost in (None, "", "rubbish", "0", "😀"):
         watcher.cursor = lost
         assert watcher.look() == []
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{", '{"a.csv": 1}', '{"a.csv": ["x"]}'])
+def test_a_lost_memory_makes_nothing_run_again(
+    watching: Callable[..., Watcher], tmp_path: Path, content: str | None
+) -> None:
+    watcher = watching()
+    put(tmp_path, "a.csv", "one")
+    watcher.look()
+    memory = tmp_path / "memory" / "in.json"
+    memory.unlink() if content is None else memory.write_text(content)
+    assert watcher.look() == []
+    put(tmp_path, "a.csv", "two")
+    assert watcher.look() == [("a.csv", 1)]
+
+
+def test_a_look_that_dagster_has_not_taken_does_not_count(
+    watching: Callable[..., Watcher], tmp_path: Path
+) -> None:
+    watcher = watching()
+    put(tmp_path, "a.csv", "one")
+    watcher.look()
+    taken = watcher.cursor
+    put(tmp_path, "b.csv", "two")
+    assert [file.key for file in watcher.arrivals.look(taken)[1]] == ["b.csv"]
+    assert [file.key for file in watcher.arrivals.look(taken)[1]] == ["b.csv"]
+    assert watcher.look() == [("b.csv", 0)]
+    assert watcher.look() == []
 
 
 def test_a_file_that_is_being_written_waits(watching: Callable[..., Watcher], tmp_path: Path) -> None:
@@ -151,5 +179,6 @@ def test_the_cursor_stays_small(watching: Callable[..., Watcher], tmp_path: Path
     for number in range(2_000):
         put(tmp_path, f"order-{number:06}.csv", str(number))
     assert len(watcher.look()) == 2_000
-    assert watcher.cursor is not None
-    assert len(watcher.cursor) < 2_000 * 60
+    assert watcher.cursor == "1"
+    assert watcher.look() == []
+    assert watcher.cursor == "1"
