@@ -130,11 +130,14 @@ def example_platform(root: Path) -> Platform:
     return platform
 
 
-def add_brittle(platform: Platform, name: str) -> Path:
-    """Adds a pipeline with a plugin that raises at row 23, and gives the plugin's file."""
+def add_brittle(
+    platform: Platform, name: str, plugin: str = brittle.RAISES, checks: Mapping[str, Any] | None = None
+) -> Path:
+    """Adds a pipeline, by default with a plugin that raises at row 23, and gives the plugin's file."""
     brittle.write_numbers(platform)
-    platform.write(f"pipelines/{name}/settings.yaml", brittle.settings_of(f"output/{name}"))
-    return platform.write(f"pipelines/{name}/plugins/brittle.py", brittle.RAISES)
+    settings = brittle.settings_of(f"output/{name}") | {"dagster": {"checks": dict(checks or {})}}
+    platform.write(f"pipelines/{name}/settings.yaml", settings)
+    return platform.write(f"pipelines/{name}/plugins/brittle.py", plugin)
 
 
 @contextmanager

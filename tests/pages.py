@@ -101,6 +101,30 @@ class Pages:
         self.tab.wait_for_url(lambda url: "/runs/" in url and failed not in url)
         return self.run_id()
 
+    def terminate(self) -> None:
+        """Ends the run of a run page, as a user does who thinks better of it."""
+        self.tab.get_by_role("button", name="Terminate").click()
+        self.tab.get_by_role("button", name="Terminate 1 run").click()
+
+    def reexecute_with_tag(self, job: str, key: str, value: str) -> None:
+        """Re-executes the only run of a job from failure on the page Runs, with a tag."""
+        self.tab.goto(f"/runs?q[0]=job:{job}")
+        self.text("Failure").wait_for()
+        # The boxes: runs within backfills, all runs, the run.
+        self.tab.get_by_role("checkbox").nth(2).locator("xpath=..").click()
+        self.tab.get_by_role("button", name="Actions").click()
+        self.text("Re-execute 1 run from failure").click()
+        self.text("Add custom tag").click()
+        self.tab.get_by_placeholder("Tag Key").fill(key)
+        self.tab.get_by_placeholder("Tag Value").fill(value)
+        self.tab.get_by_role("button", name="Re-execute 1 run", exact=True).click()
+
+    def check(self, asset: str, check: str) -> None:
+        """A check on the page of an asset."""
+        self.asset(asset, "checks")
+        self.text(check).click()
+        self.text("Latest execution").wait_for()
+
     def asset(self, asset: str, view: str = "overview") -> None:
         """The page of an asset."""
         self.tab.goto(f"/assets/{asset}?view={view}")
