@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 export DAGSTER_HOME ?= $(CURDIR)/.dagster
 
-.PHONY: setup demo test lint dev bench clean
+.PHONY: setup demo test lint dev bench screenshots clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make test   set up and run the tests"
 	@echo "make lint   formatting, lint, types, import rules"
 	@echo "make bench  every benchmark, short"
+	@echo "make screenshots  take the pictures in docs/images again, in a real Chromium"
 
 setup: $(STAMP)
 
@@ -42,6 +43,9 @@ dev: setup
 
 bench: setup
 	@set -e; for script in $(filter-out benchmarks/measure.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python "$$script" 20000; done
+
+screenshots: setup
+	@$(BIN)/python scripts/screenshots.py
 
 clean:
 	rm -rf .venv .dagster landscape output

@@ -2,6 +2,8 @@
 
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,14 +39,17 @@ def main() -> int:
 
 
 def _take_all(server: DagsterDev, pages: Pages) -> None:
-    for limit in (80, 160):
+    for limit in (40, 80, 120, 200):
         server.finished(server.launch("claims", {"limit": limit}))
     server.finished(server.launch("payouts"))
     _launchpad(pages)
     _run(server, pages)
     _asset(pages)
+    _plots(pages)
+    _checks(pages)
     _asset_graph(pages)
     _failure(server, pages)
+    _held_back(server, pages)
 
 
 def _launchpad(pages: Pages) -> None:
@@ -67,16 +72,29 @@ def _asset(pages: Pages) -> None:
     _take(pages.tab, "asset")
 
 
+def _plots(pages: Pages) -> None:
+    pages.asset("claims/approved")
+    pages.text("Plots").click()
+    pages.tab.locator("canvas").first.scroll_into_view_if_needed()
+    _take(pages.tab, "plots")
+
+
+def _checks(pages: Pages) -> None:
+    with _taller(pages.tab, 300):
+        pages.check("claims/source", "max_quarantined_fraction")
+        pages.tab.locator("canvas").first.wait_for()
+        _take(pages.tab, "checks", height=SIZE[1] + 270)
+
+
 def _asset_graph(pages: Pages) -> None:
-    pages.tab.set_viewport_size({"width": SIZE[0], "height": SIZE[1] + 200})
-    pages.group("claims")
-    pages.tab.get_by_role("button", name="config").click()
-    for facet in ("Automation", "Partitions"):
-        pages.tab.locator("[class*=dialog]").get_by_text(facet, exact=True).first.click()
-    pages.text("Save").click()
-    pages.group("claims")
-    _take(pages.tab, "asset-graph", top=162)
-    pages.tab.set_viewport_size({"width": SIZE[0], "height": SIZE[1]})
+    with _taller(pages.tab, 200):
+        pages.group("claims")
+        pages.tab.get_by_role("button", name="config").click()
+        for facet in ("Automation", "Partitions"):
+            pages.tab.locator("[class*=dialog]").get_by_text(facet, exact=True).first.click()
+        pages.text("Save").click()
+        pages.group("claims")
+        _take(pages.tab, "asset-graph", top=162)
 
 
 def _failure(server: DagsterDev, pages: Pages) -> None:
@@ -86,6 +104,26 @@ def _failure(server: DagsterDev, pages: Pages) -> None:
     pages.events("type:STEP_FAILURE")
     pages.text("View full message").click()
     _take(pages.tab, "failure", height=470)
+
+
+def _held_back(server: DagsterDev, pages: Pages) -> None:
+    settings = server.platform.path("pipelines/claims/settings.yaml")
+    agreed = "max_quarantined_fraction: 0."
+    settings.write_text(settings.read_text().replace(f"{agreed}2", f"{agreed}05"))
+    run = server.launch("claims")
+    pages.tab.goto(f"/runs/{run}")
+    pages.run_ends("Failure")
+    pages.events("type:STEP_FAILURE")
+    with _taller(pages.tab, 150):
+        pages.text("View full message").click()
+        _take(pages.tab, "held-back", height=SIZE[1] + 80)
+
+
+@contextmanager
+def _taller(tab: Page, pixels: int) -> Iterator[None]:
+    tab.set_viewport_size({"width": SIZE[0], "height": SIZE[1] + pixels})
+    yield
+    tab.set_viewport_size({"width": SIZE[0], "height": SIZE[1]})
 
 
 def _take(tab: Page, name: str, top: int = 0, height: int = SIZE[1]) -> None:

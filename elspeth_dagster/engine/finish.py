@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from elspeth_dagster.accounting import (
@@ -99,7 +100,9 @@ def require_released(work: Work, verdict: Verdict) -> None:
     """
     if verdict.held_back_by:
         said = [f"{result.check}: {result}" for result in verdict.held_back_by]
-        raise ChecksFailedError(work.pipeline, work.run_id, work.launch.settings_path, said)
+        path = Path(work.launch.settings_path)
+        shown = path.relative_to(work.root) if path.is_relative_to(work.root) else path
+        raise ChecksFailedError(work.pipeline, work.run_id, str(shown), said)
 
 
 def require_checked(work: Work) -> None:

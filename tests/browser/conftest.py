@@ -7,9 +7,9 @@ from dagster_dev import DagsterDev
 from pages import Pages, browser, chromium
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def pages(dagster_server: DagsterDev) -> Iterator[Pages]:
-    """The UI's pages, in one tab."""
+    """The UI's pages, in one tab: Dagster shows its pop-up to the first visitor alone."""
     executable = chromium()
     if executable is None:
         pytest.skip("needs Chromium")

@@ -45,7 +45,6 @@ def test_a_run_that_a_check_holds_back_is_released_with_a_reason(
     assert dagster_server.platform.outputs("output/tariffs_held") == brittle.expected_outputs()
     pages.check("tariffs_held/source", CHECK)
     expect(pages.tab.get_by_text("known to the supplier").first).to_be_visible()
-    pages.text("Plots").click()
     expect(pages.tab.locator("canvas").first).to_be_attached()
 
 
