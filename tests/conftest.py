@@ -15,7 +15,7 @@ from unittest import mock
 import brittle
 import dagster as dg
 import pytest
-from dagster_dev import IMPATIENT_YAML, DagsterDev, add_brittle, dagster_dev, example_platform
+from dagster_dev import ARRIVALS, IMPATIENT_YAML, DagsterDev, add_brittle, dagster_dev, example_platform
 from platforms import HOME_YAML, Platform
 from xdist.scheduler import LoadScopeScheduling
 
@@ -113,14 +113,15 @@ def dagster_server(dagster_home_template: Path, dagster_homes: Path) -> Iterator
     """One `dagster dev` for all tests of a session that look at it.
 
     It serves the examples, the pipelines `tariffs_page` and `tariffs_query` whose plugin raises,
-    `tariffs_hangs` whose plugin waits, `tariffs_held` with a check that holds it back, and a broken settings
-    file.
+    `tariffs_hangs` whose plugin waits, `tariffs_held` with a check that holds it back, `arrivals` with a
+    sensor, and a broken settings file.
     """
     platform = example_platform(dagster_homes / "dev platform")
     for name in ("tariffs_page", "tariffs_query"):
         add_brittle(platform, name)
     add_brittle(platform, "tariffs_hangs", brittle.HANGS)
     add_brittle(platform, "tariffs_held", brittle.MENDED, {"max_quarantined_fraction": 0.1, "min_rows": 1})
+    platform.pipeline("arrivals", ARRIVALS)
     platform.write("pipelines/spoilt.yaml", {"source": {"plugin": "csvv", "on_succes": "read"}})
     home = dagster_homes / "dev"
     shutil.copytree(dagster_home_template, home)

@@ -23,6 +23,12 @@ IMPATIENT_YAML = (
     "run_coordinator:\n  module: dagster.core.run_coordinator\n  class: QueuedRunCoordinator\n"
     "  config: {dequeue_interval_seconds: 1}\n"
 )
+ARRIVALS = {
+    "source": {"plugin": "csv", "on_success": "out",
+               "options": {"path": "in/any.csv", "on_validation_failure": "discard"}},
+    "sinks": {"out": {"plugin": "csv", "options": {"path": "output/arrivals/{partition}"}}},
+    "dagster": {"sensor": {"watch": "in/*.csv", "settle_seconds": 1}},
+}  # fmt: skip
 FINISHED = {"SUCCESS", "FAILURE", "CANCELED"}
 # Ends the whole process group as soon as the pipe to its input closes: also when the tests are killed.
 _WATCHED = '"$@" & read -r _; kill -9 0'

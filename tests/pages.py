@@ -119,6 +119,13 @@ class Pages:
         self.tab.get_by_placeholder("Tag Value").fill(value)
         self.tab.get_by_role("button", name="Re-execute 1 run", exact=True).click()
 
+    def turn_on(self, sensor: str) -> None:
+        """Switches a sensor on, on its page."""
+        self.tab.goto(f"{LOCATION}/sensors/{sensor}")
+        switch = self.tab.get_by_role("checkbox").first
+        switch.locator("xpath=..").click()
+        expect(switch).to_be_checked()
+
     def check(self, asset: str, check: str) -> None:
         """A check on the page of an asset."""
         self.asset(asset, "checks")
