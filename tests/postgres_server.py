@@ -1,0 +1,63 @@
+"""A PostgreSQL server of a test's own, which it may stop and start."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+_PORT = 54391
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that listens on a socket in its folder."""
+
+    programs: Path
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://elspeth@/postgres?host={self.folder}&port={_PORT}"
+
+    def run(self, program: str, *arguments: str) -> None:
+        words = [str(self.programs / program), "-D", str(self.folder / "data"), *arguments]
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+            words = ["runuser", "-u", "postgres", "--", *words]
+        with (self.folder / "commands.log").open("ab") as log:
+            subprocess.run(words, stdout=log, stderr=log, check=True, timeout=60, cwd=self.folder)
+
+    def start(self) -> None:
+        options = f"-k {self.folder} -p {_PORT} -c listen_addresses="
+        self.run("pg_ctl", "-w", "-l", str(self.folder / "server.log"), "-o", options, "start")
+
+    def stop(self) -> None:
+        """At once, as in a power cut."""
+        self.run("pg_ctl", "-m", "immediate", "stop")
+
+
+@contextmanager
+def own_server() -> Iterator[Server]:
+    """A running server with an empty database, gone in the end."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
+    on_path = shutil.which("pg_ctl")
+    if not found and on_path is None:
+        pytest.skip("there is no PostgreSQL server to start")
+    programs = (found[-1] if found else Path(str(on_path))).parent
+    folder = Path(tempfile.mkdtemp(prefix="elspeth-pg-"))
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres")
+    server = Server(programs, folder)
+    try:
+        server.run("initdb", "-U", "elspeth", "-A", "trust", "--no-sync")
+        server.start()
+        yield server
+    finally:
+        if (folder / "data/postmaster.pid").exists():
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
