@@ -138,6 +138,7 @@ def resume(
     """Continues a run that failed, or whose process is gone, where it stopped."""
     from elspeth_dagster.landscape import reads  # noqa: PLC0415 - keeps `--help` fast
     from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415
+    from elspeth_dagster.landscape.leftovers import delete_parts  # noqa: PLC0415
     from elspeth_dagster.landscape.model import RunStatus  # noqa: PLC0415
     from elspeth_dagster.orchestration import execute, platform  # noqa: PLC0415
 
@@ -145,6 +146,9 @@ def resume(
     location = _prepare(landscape)
     with Landscape.open(location, create=False) as opened:
         known = reads.run(opened, run_id)
+        if known.status is RunStatus.COMPLETED:
+            # Its end may have come between completing and clearing away.
+            delete_parts(opened, run_id)
     if known.status is RunStatus.COMPLETED:
         click.echo(f"run {run_id} is completed already; nothing was changed", err=True)
         return _report(execute.Launched(run_id, ""), location, as_json=as_json)

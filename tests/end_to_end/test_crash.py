@@ -1,0 +1,29 @@
+"""Runs that are killed at random instants end, once continued, as if nothing had been; see crash.py."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from crash import PIPELINES, drawn, run_cases
+
+pytestmark = pytest.mark.dagster_process
+
+SEEDS = [range(first, first + 3) for first in range(0, 27, 3)]
+
+
+@pytest.mark.parametrize("seeds", SEEDS, ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
+def test_a_run_that_is_killed_at_random_ends_as_if_it_had_not_been(seeds: range, tmp_path: Path) -> None:
+    failures = run_cases(seeds, tmp_path)
+    assert not failures, "\n".join(failures)
+
+
+def test_the_cases_are_of_all_kinds_and_have_forty_kills() -> None:
+    cases = [drawn(seed) for seeds in SEEDS for seed in seeds]
+    assert {case.pipeline for case in cases} == set(PIPELINES)
+    assert {case.way for case in cases} == {"elspeth", "dagster"}
+    assert {case.shards for case in cases} == {1, 2}
+    assert {case.forget for case in cases} == {True, False}
+    assert sum(len(case.kills) for case in cases) >= 40
