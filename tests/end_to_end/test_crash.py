@@ -11,7 +11,7 @@ from crash import PIPELINES, drawn, run_cases
 
 pytestmark = pytest.mark.dagster_process
 
-SEEDS = [range(first, first + 3) for first in range(0, 27, 3)]
+SEEDS = [range(first, first + 5) for first in range(0, 25, 5)]
 
 
 @pytest.mark.parametrize("seeds", SEEDS, ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")

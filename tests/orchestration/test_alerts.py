@@ -120,6 +120,9 @@ def test_a_run_whose_process_is_gone(platform: Platform, heard_after: Any) -> No
     def die() -> None:
         process = platform.start(BIN / "elspeth", "run", "pipelines/tariffs/settings.yaml")
         wait_for(platform.path("reached").exists, "row 23")
+        # A chunk is committed while the next one is swept.
+        swept = "SELECT count(*) AS n FROM commits WHERE phase = 4"
+        wait_for(lambda: bool(platform.sql(swept)[0]["n"] == 4), "four chunks")
         kill(process)
         with dg.DagsterInstance.get() as instance:
             (run,) = instance.get_runs()
