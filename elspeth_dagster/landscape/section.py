@@ -93,14 +93,14 @@ def _name(attempt: Attempt, partition: str | None) -> str:
 
 def _try_to_enter(landscape: Landscape, attempt: Attempt, name: str) -> _Holder | None:
     """Enters and gives None, or gives who is inside."""
-    try:
-        with landscape.transaction() as connection:
-            check_fence(connection, attempt, CommitKey(Phase.SINK, "section", 0), lock=True)
-            return _enter_or_look(connection, attempt, name)
-    except IntegrityError:
-        # Another run entered between the look and the insert: look again.
-        with landscape.transaction() as connection:
-            return _enter_or_look(connection, attempt, name)
+    while True:
+        try:
+            with landscape.transaction() as connection:
+                check_fence(connection, attempt, CommitKey(Phase.SINK, "section", 0), lock=True)
+                return _enter_or_look(connection, attempt, name)
+        except IntegrityError:
+            # Another run entered between the look and the insert: look again.
+            continue
 
 
 def _enter_or_look(connection: Connection, attempt: Attempt, name: str) -> _Holder | None:
