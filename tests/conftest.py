@@ -6,6 +6,7 @@ skip is a failure, save those of tests marked `may_skip`.
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import brittle
 import dagster as dg
 import pytest
 from dagster_dev import ARRIVALS, IMPATIENT_YAML, DagsterDev, add_brittle, dagster_dev, example_platform
-from platforms import HOME_YAML, Platform
+from platforms import HOME_YAML, Platform, Start, kill
 from xdist.scheduler import LoadScopeScheduling
 
 NO_SKIP = "ELSPETH_NO_SKIP"
@@ -106,6 +107,20 @@ def platform_at(dagster_home_template: Path, dagster_homes: Path) -> Iterator[Ca
 def platform(platform_at: Callable[[Path], Platform], tmp_path: Path) -> Platform:
     """A platform in a folder of its own."""
     return platform_at(tmp_path / "platform")
+
+
+@pytest.fixture
+def start(platform: Platform) -> Iterator[Start]:
+    """Starts commands that are killed at the latest when the test ends."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def starting(*command: str | Path) -> "subprocess.Popen[bytes]":
+        started.append(platform.start(*command))
+        return started[-1]
+
+    yield starting
+    for process in started:
+        kill(process)
 
 
 @pytest.fixture(scope="session")

@@ -152,6 +152,10 @@ class Platform:
         return self.execute(BIN / "dagster", "job", "execute", "-f", "definitions.py", "-j", job, *args)
 
 
+Start = Callable[..., "subprocess.Popen[bytes]"]
+"""Starts a command, which is killed at the latest when the test ends."""
+
+
 def kill(process: "subprocess.Popen[bytes]") -> None:
     """Ends a started process and all of its group at once, as `kill -9` does."""
     if process.poll() is None:

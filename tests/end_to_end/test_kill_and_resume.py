@@ -1,7 +1,6 @@
 """Runs whose process is killed at a known instant, and what is left of them after a resume."""
 
 import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from brittle import (
     write_numbers,
 )
 from dagster import DagsterRunStatus
-from platforms import BIN, DEFINITIONS, Platform, kill, wait_for
+from platforms import BIN, DEFINITIONS, Platform, Start, kill, wait_for
 
 pytestmark = pytest.mark.dagster_process
 
@@ -42,22 +41,6 @@ class SlowSink(RowSink):
         with (root / "delivered.jsonl").open("a") as file:
             file.writelines(json.dumps(row) + "\\n" for row in rows)
 '''
-
-Start = Callable[..., "subprocess.Popen[bytes]"]
-
-
-@pytest.fixture
-def start(platform: Platform) -> Iterator[Start]:
-    """Starts commands that are killed at the latest when the test ends."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def starting(*command: str | Path) -> "subprocess.Popen[bytes]":
-        started.append(platform.start(*command))
-        return started[-1]
-
-    yield starting
-    for process in started:
-        kill(process)
 
 
 def write_hanging(platform: Platform, **settings: Any) -> Path:

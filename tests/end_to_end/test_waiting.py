@@ -1,14 +1,12 @@
 """Branches that wait on something outside: side by side, in the order of who answered first, asked once."""
 
 import json
-import subprocess
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from platforms import BIN, Platform, kill, wait_for
+from platforms import BIN, Platform, Start, kill, wait_for
 
 SLOW = '''
 import os
@@ -54,21 +52,6 @@ class Quick(_slow.Slow):
 
     field = "quick_ms"
 '''
-
-Start = Callable[..., "subprocess.Popen[bytes]"]
-
-
-@pytest.fixture
-def start(platform: Platform) -> Iterator[Start]:
-    started: list[subprocess.Popen[bytes]] = []
-
-    def starting(*command: str | Path) -> "subprocess.Popen[bytes]":
-        started.append(platform.start(*command))
-        return started[-1]
-
-    yield starting
-    for process in started:
-        kill(process)
 
 
 def write(
