@@ -12,7 +12,8 @@ import pyarrow as pa
 from elspeth_dagster.accounting import Outcome
 from elspeth_dagster.engine.batches import Batch
 from elspeth_dagster.engine.record import Leaving
-from elspeth_dagster.engine.sweep import Stage, Swept, Walk, singletons
+from elspeth_dagster.engine.stage import Stage
+from elspeth_dagster.engine.sweep import Swept, Walk, singletons
 from elspeth_dagster.engine.travel import Arrived, Positions
 from elspeth_dagster.graph import AggregationRule, Node
 from elspeth_dagster.plugins.adapters import row_error_reason

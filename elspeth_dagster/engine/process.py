@@ -13,7 +13,8 @@ from elspeth_dagster.engine.giant import GiantBatch, is_giant
 from elspeth_dagster.engine.inbound import read_members
 from elspeth_dagster.engine.lifecycle import opened
 from elspeth_dagster.engine.plan import planned_batches
-from elspeth_dagster.engine.sweep import Stage, Swept
+from elspeth_dagster.engine.stage import Stage
+from elspeth_dagster.engine.sweep import Swept
 from elspeth_dagster.engine.travel import in_token_order
 from elspeth_dagster.engine.waiting import Waiting
 from elspeth_dagster.engine.work import Work

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, insert, select, update
 
-from elspeth_dagster.landscape.attempts import require_dead_in
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.errors import NoSuchRunError
 from elspeth_dagster.landscape.leftovers import delete_parts
 from elspeth_dagster.landscape.model import AttemptStatus, Phase, PhaseStatus, RunStatus
+from elspeth_dagster.landscape.processes import require_dead
 from elspeth_dagster.landscape.schema import attempts, phases, runs
 from elspeth_dagster.landscape.section import leave_section
 
@@ -61,7 +61,7 @@ def abandon_run(
         status = RunStatus(run.status)
         changed = status not in (RunStatus.COMPLETED, RunStatus.ABANDONED)
         if changed:
-            require_dead_in(connection, run_id, dagster_finished, force=force)
+            require_dead(connection, run_id, dagster_finished, force=force)
             _give_up(connection, run_id, run.fence, by)
             status = RunStatus.ABANDONED
     removed = delete_parts(landscape, run_id)

@@ -17,7 +17,6 @@ from elspeth_dagster.landscape.errors import (
     NoSuchRunError,
     RecordFormatError,
     RunAbandonedError,
-    RunAliveError,
     SettingsChangedError,
     SupersededError,
     WrongPipelineError,
@@ -30,7 +29,7 @@ from elspeth_dagster.landscape.model import (
     PhaseStatus,
     RunStatus,
 )
-from elspeth_dagster.landscape.processes import identify, liveness, register, signs_of_life
+from elspeth_dagster.landscape.processes import identify, liveness, register, require_dead
 from elspeth_dagster.landscape.schema import attempts, phases, runs
 from elspeth_dagster.landscape.section import leave_section
 
@@ -296,51 +295,13 @@ def _continue(connection: Connection, request: AttemptRequest, run: Row[Any]) ->
         raise SettingsChangedError(run.run_id, differences)
     now = datetime.now(UTC)
     if latest.status == AttemptStatus.RUNNING:
-        _require_dead(connection, latest, request.dagster_finished, force=request.force)
+        require_dead(connection, run.run_id, request.dagster_finished, force=request.force)
         superseded = {"status": AttemptStatus.SUPERSEDED.value, "ended_at": now}
         connection.execute(update(attempts).where(*_is(_attempt(latest))).values(**superseded))
     fence = run.fence + 1
     status = RunStatus.RUNNING.value
     connection.execute(update(runs).where(runs.c.run_id == run.run_id).values(fence=fence, status=status))
     return _open(connection, request, run_id=run.run_id, number=fence, created_at=run.created_at, now=now)
-
-
-def require_dead(
-    landscape: Landscape, run_id: str, *, dagster_finished: Callable[[str], bool], force: bool = False
-) -> None:
-    """Makes sure that nobody works on a run.
-
-    Args:
-        landscape: The landscape.
-        run_id: The run, which exists.
-        dagster_finished: Tells whether a Dagster run is over, as far as Dagster knows.
-        force: Whether the user takes old heartbeats of other hosts for death.
-
-    Raises:
-        RunAliveError: Its latest attempt is, or may be, at work.
-    """
-    with landscape.read() as connection:
-        require_dead_in(connection, run_id, dagster_finished, force=force)
-
-
-def require_dead_in(
-    connection: Connection, run_id: str, dagster_finished: Callable[[str], bool], *, force: bool
-) -> None:
-    """Does what `require_dead` does, in a transaction."""
-    query = _attempts_with_runs().where(attempts.c.run_id == run_id, attempts.c.number == runs.c.fence)
-    latest = connection.execute(query).one()
-    if latest.status == AttemptStatus.RUNNING:
-        _require_dead(connection, latest, dagster_finished, force=force)
-
-
-def _require_dead(
-    connection: Connection, latest: Row[Any], dagster_finished: Callable[[str], bool], *, force: bool
-) -> None:
-    if dagster_finished(latest.dagster_run_id):
-        return
-    facts = signs_of_life(connection, latest.run_id, latest.number, force=force)
-    if facts:
-        raise RunAliveError(latest.run_id, latest.number, latest.dagster_run_id, facts)
 
 
 def _open(

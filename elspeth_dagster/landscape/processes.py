@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,9 +15,9 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, insert, select, update
 
 from elspeth_dagster.landscape.catalogue import Landscape
-from elspeth_dagster.landscape.errors import CatalogueLostError
-from elspeth_dagster.landscape.model import Attempt
-from elspeth_dagster.landscape.schema import ops_heartbeats, ops_processes, ops_waiting, runs
+from elspeth_dagster.landscape.errors import CatalogueLostError, RunAliveError
+from elspeth_dagster.landscape.model import Attempt, AttemptStatus
+from elspeth_dagster.landscape.schema import attempts, ops_heartbeats, ops_processes, ops_waiting, runs
 
 HEARTBEAT_LIMIT_S = 60
 """A heartbeat older than this, from another host, may be taken for death, if the user says so."""
@@ -141,6 +141,32 @@ def signs_of_life(connection: Connection, run_id: str, number: int, *, force: bo
         if row.until > back_since
     ]
     return facts
+
+
+def require_dead(
+    connection: Connection, run_id: str, dagster_finished: Callable[[str], bool], *, force: bool
+) -> None:
+    """Makes sure that nobody works on a run.
+
+    Args:
+        connection: A transaction.
+        run_id: The run, which exists.
+        dagster_finished: Tells whether a Dagster run is over, as far as Dagster knows.
+        force: Whether the user takes old heartbeats of other hosts for death.
+
+    Raises:
+        RunAliveError: Its latest attempt is, or may be, at work.
+    """
+    held = (attempts.c.run_id == runs.c.run_id) & (attempts.c.number == runs.c.fence)
+    query = select(attempts.c.number, attempts.c.status, attempts.c.dagster_run_id).join_from(
+        attempts, runs, held
+    )
+    latest = connection.execute(query.where(runs.c.run_id == run_id)).one()
+    if latest.status != AttemptStatus.RUNNING or dagster_finished(latest.dagster_run_id):
+        return
+    facts = signs_of_life(connection, run_id, latest.number, force=force)
+    if facts:
+        raise RunAliveError(run_id, latest.number, latest.dagster_run_id, facts)
 
 
 def register(connection: Connection, run_id: str, number: int, process: Process) -> None:

@@ -17,11 +17,11 @@ from elspeth_dagster.engine.checks import Acceptance
 from elspeth_dagster.engine.finish import held_back_before
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.landscape import reads
-from elspeth_dagster.landscape.attempts import require_dead
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.errors import RunAbandonedError
 from elspeth_dagster.landscape.location import Location
 from elspeth_dagster.landscape.model import RunStatus
+from elspeth_dagster.landscape.processes import require_dead
 from elspeth_dagster.landscape.reads import AttemptRow, RunRow
 from elspeth_dagster.orchestration import partitions
 from elspeth_dagster.orchestration.assets import run_config
@@ -245,7 +245,8 @@ def resume_run(run: RunRow, location: Location, how: Resume, *, say: Callable[[s
             if how.acceptance and not held_back_before(landscape, run.run_id):
                 raise NotHeldBackError(run.run_id)
             last = reads.attempts(landscape, run.run_id)[-1]
-            require_dead(landscape, run.run_id, dagster_finished=finished(instance), force=how.force)
+            with landscape.read() as connection:
+                require_dead(connection, run.run_id, finished(instance), force=how.force)
         for line in code_changes(last, compiled):
             say(line)
         parent = _over(instance, last.dagster_run_id)
