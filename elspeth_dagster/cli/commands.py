@@ -194,6 +194,28 @@ def abandon(run_id: str, by: str | None, landscape: str, *, force: bool, as_json
     return COMPLETED
 
 
+@main.command()
+@click.argument("run_id", metavar="RUN", required=False)
+@click.option("--dry-run", is_flag=True, help="Remove nothing; only say what would be removed.")
+@_force_option
+@_landscape_option
+@_json_option
+@_reporting
+def purge(run_id: str | None, landscape: str, *, dry_run: bool, force: bool, as_json: bool) -> int:
+    """Removes files and locks that dead attempts left behind, of RUN or of all runs; no run is changed."""
+    from elspeth_dagster.cli import show  # noqa: PLC0415 - keeps `--help` fast
+    from elspeth_dagster.landscape import purge as purging  # noqa: PLC0415
+    from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415
+
+    with Landscape.open(_prepare(landscape), create=False) as opened:
+        purged = purging.purge(opened, run_id, dry_run=dry_run, force=force)
+    if as_json:
+        _print_json(purged.to_json() | {"dry_run": dry_run})
+    else:
+        show.purged(purged, dry_run=dry_run)
+    return COMPLETED
+
+
 def _prepare(landscape: str) -> Any:
     """The landscape's location, made known to every process that this one starts."""
     import os  # noqa: PLC0415

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from elspeth_dagster.landscape.purge import Purged
+
 _COLOURS = {
     "completed": "green", "failed": "red", "interrupted": "yellow", "running": "cyan", "abandoned": "magenta",
 }  # fmt: skip
@@ -87,6 +89,21 @@ def _age(started_at: str, now: datetime) -> str:
         if seconds >= size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
+
+
+def purged(found: Purged, *, dry_run: bool) -> None:
+    """What was left over, run by run, and what was left alone."""
+    removed = "would be removed" if dry_run else "removed"
+    for run in found.runs:
+        if run.files:
+            click.echo(f"run {run.run_id}: {run.files} files ({run.size_bytes:,} bytes) {removed}")
+        if run.at_work is not None:
+            who = f"attempt {run.at_work} is or may be at work, {'; '.join(run.signs)}"
+            click.echo(f"run {run.run_id}: {who}; its files were left alone")
+    if found.locks:
+        click.echo(f"{found.locks} locks of attempts that are over {removed}")
+    if not found.locks and not any(run.files for run in found.runs):
+        click.echo("nothing was left over")
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

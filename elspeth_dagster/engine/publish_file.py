@@ -21,7 +21,8 @@ def publish_file(publishing: Publishing, sink: FileSink) -> ArtifactFacts:
     target = Target.at(attempt.pipeline, name, publishing.context.resolve(sink.path))
     request = FoldRequest(originals_of(publishing.parts), publishing.publication.takes_any)
     delivery = FileDelivery(publishing.landscape, sink, request, publishing.pieces)
-    draft, preview = Draft(target, attempt), Preview()
+    draft = Draft(target, publishing.landscape, attempt, publishing.key)
+    preview = Preview()
     layout = delivery.layout()
     with publishing.refusals() as log, draft.held():
         with draft.writing() as file:
@@ -39,6 +40,4 @@ def publish_file(publishing: Publishing, sink: FileSink) -> ArtifactFacts:
             publishing.check_fence()
             if publishing.published() is None:
                 draft.put_in_place()
-            committed = publishing.commit(log, artifact)
-            draft.sweep_leftovers()
-    return committed
+            return publishing.commit(log, artifact)

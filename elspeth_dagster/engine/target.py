@@ -6,7 +6,6 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from glob import escape
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, BinaryIO
@@ -15,7 +14,9 @@ from filelock import FileLock, Timeout
 
 from elspeth_dagster.engine.publish_errors import TargetError, TargetLockedError
 from elspeth_dagster.landscape import storage
+from elspeth_dagster.landscape.beside import note_beside
 from elspeth_dagster.landscape.catalogue import Landscape
+from elspeth_dagster.landscape.commits import CommitKey
 from elspeth_dagster.landscape.model import Attempt
 from elspeth_dagster.plugins.sinks.file import Output
 
@@ -111,11 +112,16 @@ class Draft:
 
     Attributes:
         target: The target.
+        landscape: Where it is noted, so that whoever clears away after a crash knows of it.
         attempt: For whose run it is written.
+        key: The commit that it is written for.
     """
 
     target: Target
+    landscape: Landscape
     attempt: Attempt
+    key: CommitKey
+    _note: Path | None = None
 
     def __post_init__(self) -> None:
         name = f"{self._prefix}.{self.attempt.number}-{token_hex(4)}.tmp"
@@ -134,6 +140,7 @@ class Draft:
     @contextmanager
     def writing(self) -> Iterator[HashingFile]:
         """The file to write to; it is durable in the end."""
+        self._note = note_beside(self.landscape, self.attempt, self.key, self.path)
         with self.target.touching():
             raw = storage.create_file(self.path)
         with raw:
@@ -152,16 +159,12 @@ class Draft:
         """Removes it, if it is there; a failure is noted at the error that is on its way."""
         try:
             storage.remove_file(self.path)
+            if self._note is not None:
+                storage.remove_file(self._note)
         except OSError as failure:
             if error is None:
                 raise TargetError(self.target.pipeline, self.target.sink, self.path, failure) from failure
             error.add_note(f"while cleaning up, {self.path} could not be removed: {failure}")
-
-    def sweep_leftovers(self) -> None:
-        """Removes what earlier tries of the same run left beside the target."""
-        with self.target.touching():
-            for leftover in self.path.parent.glob(f"{escape(self._prefix)}.*.tmp"):
-                storage.remove_file(leftover)
 
     @property
     def _prefix(self) -> str:

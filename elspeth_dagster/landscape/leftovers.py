@@ -6,6 +6,7 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, func, or_, select
 
 from elspeth_dagster.landscape import storage
+from elspeth_dagster.landscape.beside import noted_in
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.commits import check_fence
 from elspeth_dagster.landscape.drafts import CommitKey
@@ -18,23 +19,23 @@ _EXPORTING = f"{int(Phase.EXPORT)}-"
 
 
 def sweep_attempt_leftovers(landscape: Landscape, attempt: Attempt) -> int:
-    """Removes what older attempts of the run wrote and did not commit.
+    """Removes what older attempts of the run wrote and did not commit, beside targets too.
 
     A process of theirs that still writes can commit no more, so nothing that would have counted is lost.
 
     Returns:
         How many files were removed.
     """
-    older = [folder for folder in _folders(landscape, attempt.run_id) if int(folder.name) < attempt.number]
+    older = [
+        folder for folder in attempt_folders(landscape, attempt.run_id) if int(folder.name) < attempt.number
+    ]
     with landscape.read() as connection:
-        spared = _committed_segments(connection, attempt.run_id) | _committed_parts(
-            connection, attempt.run_id
-        )
-    return _sweep(landscape, older, spared)
+        owned = owned_files(connection, attempt.run_id, with_parts=True)
+    return _sweep(landscape, older, owned)
 
 
 def delete_parts(landscape: Landscape, run_id: str) -> int:
-    """Removes the parts of a run that has ended for good, and all else below its folder that is no segment.
+    """Removes the parts of a run that has ended for good, and all else of its attempts that is no segment.
 
     Returns:
         How many files were removed.
@@ -46,8 +47,8 @@ def delete_parts(landscape: Landscape, run_id: str) -> int:
         status = connection.execute(select(runs.c.status).where(runs.c.run_id == run_id)).scalar_one_or_none()
         if status not in (RunStatus.COMPLETED, RunStatus.ABANDONED):
             raise NotCompletedError(run_id, str(status))
-        spared = _committed_segments(connection, run_id)
-    return _sweep(landscape, _folders(landscape, run_id), spared)
+        owned = owned_files(connection, run_id, with_parts=False)
+    return _sweep(landscape, attempt_folders(landscape, run_id), owned)
 
 
 def drop_source_chunks(landscape: Landscape, attempt: Attempt) -> int:
@@ -84,27 +85,43 @@ def drop_source_chunks(landscape: Landscape, attempt: Attempt) -> int:
     return count
 
 
-def _folders(landscape: Landscape, run_id: str) -> list[Path]:
-    """The folders of a run's attempts."""
-    folder = landscape.location.segments / run_id
-    return [path for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
+def attempt_folders(landscape: Landscape, run_id: str) -> list[Path]:
+    """The folders of a run's attempts, each named by the attempt's number."""
+    return [path for path in entries(landscape.location.segments / run_id) if path.name.isdigit()]
 
 
-def _committed_segments(connection: Connection, run_id: str) -> set[str]:
-    return set(connection.execute(select(segments.c.path).where(segments.c.run_id == run_id)).scalars())
+def entries(folder: Path) -> list[Path]:
+    """What is in a folder; nothing, when somebody else has removed it."""
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
 
 
-def _committed_parts(connection: Connection, run_id: str) -> set[str]:
-    rows = connection.execute(select(parts.c.path, parts.c.rendered_path).where(parts.c.run_id == run_id))
-    return {path for row in rows for path in row if path is not None}
+def owned_files(connection: Connection, run_id: str, *, with_parts: bool) -> set[str]:
+    """What the commits of a run own, as stored paths: segments, and parts as long as they are needed."""
+    owned = set(connection.execute(select(segments.c.path).where(segments.c.run_id == run_id)).scalars())
+    if with_parts:
+        rows = connection.execute(select(parts.c.path, parts.c.rendered_path).where(parts.c.run_id == run_id))
+        owned |= {path for row in rows for path in row if path is not None}
+    return owned
 
 
-def _sweep(landscape: Landscape, folders: Iterable[Path], spared: set[str]) -> int:
+def orphaned(landscape: Landscape, files: Iterable[Path], owned: set[str]) -> list[Path]:
+    """The files that nothing owns, a file beside a target before the note that names it."""
+    found = []
+    for file in files:
+        stored = file.relative_to(landscape.location.segments).as_posix()
+        if stored in owned or file.name.startswith(_EXPORTING):
+            continue
+        beside = noted_in(file)
+        found += [file] if beside is None else [beside, file]
+    return found
+
+
+def _sweep(landscape: Landscape, folders: Iterable[Path], owned: set[str]) -> int:
     removed = 0
     for folder in folders:
-        for file in folder.iterdir():
-            stored = file.relative_to(landscape.location.segments).as_posix()
-            if stored not in spared and not file.name.startswith(_EXPORTING):
-                removed += storage.remove_file(file)
+        removed += sum(storage.remove_file(file) for file in orphaned(landscape, entries(folder), owned))
         storage.remove_folder_if_empty(folder)
     return removed

@@ -71,7 +71,7 @@ def remove_file(path: Path) -> bool:
     """Removes a file if it is there, and says whether it was."""
     try:
         path.unlink()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     return True
 

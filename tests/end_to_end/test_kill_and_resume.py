@@ -187,7 +187,15 @@ def test_a_run_killed_while_it_publishes_keeps_others_out_until_it_is_abandoned(
     (first,) = platform.runs()
     refused = platform.elspeth("abandon", first["run_id"])
     assert (refused.code, "alive" in refused.err) == (1, True)
+    stray = platform.write(f"landscape/segments/{first['run_id']}/1/stray.arrow", b"never committed")
+    purged = platform.elspeth("purge")
+    assert (purged.code, f"process {process.pid}" in purged.out, stray.exists()) == (0, True, True)
     kill(process)
+    foretold = platform.elspeth("purge", "--dry-run", "--json").json
+    assert (foretold["files"], foretold["dry_run"], stray.exists()) == (1, True, True)
+    assert platform.elspeth("purge", first["run_id"], "--json").json == {**foretold, "dry_run": False}
+    assert not stray.exists()
+    assert "nothing was left over" in platform.elspeth("purge").out
     platform.path("go").touch()
 
     second = platform.run(settings, process=True)

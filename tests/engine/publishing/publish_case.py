@@ -13,6 +13,7 @@ from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.attempts import AttemptRequest, ensure_attempt
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.commits import CommitDraft, CommitKey, attempt_folder, commit
+from elspeth_dagster.landscape.leftovers import sweep_attempt_leftovers
 from elspeth_dagster.landscape.model import Attempt, Phase
 from elspeth_dagster.plugins.base import PluginContext
 from elspeth_dagster.plugins.sinks.csv import CsvOptions, CsvSink
@@ -73,10 +74,12 @@ class Case:
         return cls(landscape, root, ensure_attempt(landscape, request(f"dagster-{next(_RUNS)}")))
 
     def resumed(self) -> "Case":
-        """The same run in its next attempt."""
+        """The same run in its next attempt, which begins as an op's does."""
         before = self.attempt.dagster_run_id
         again = request(f"dagster-{next(_RUNS)}", parent_dagster_runs=(before,), continues=True)
-        return Case(self.landscape, self.root, ensure_attempt(self.landscape, again), self.ordinals)
+        attempt = ensure_attempt(self.landscape, again)
+        sweep_attempt_leftovers(self.landscape, attempt)
+        return Case(self.landscape, self.root, attempt, self.ordinals)
 
     def sweep(
         self,

@@ -5,6 +5,7 @@ import json
 import os
 import stat
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -184,6 +185,19 @@ def fail_with(error):
     return fail
 
 
+def fail_below(folder, call, error):
+    """What `storage` does, but for files of a folder."""
+    does = getattr(storage, call)
+
+    def fail(file, *others):
+        path = file if isinstance(file, Path) else Path(file.name)
+        if path.parent == folder:
+            raise error
+        return does(file, *others)
+
+    return fail
+
+
 @pytest.mark.parametrize("call", ["create_file", "fsync_file", "replace_file"])
 def test_a_target_that_cannot_be_written_stops_the_publish_and_nothing_else(case, monkeypatch, call):
     sink = csv_sink()
@@ -191,7 +205,8 @@ def test_a_target_that_cannot_be_written_stops_the_publish_and_nothing_else(case
     (case.root / "out").mkdir()
     (case.root / "out/rows.csv").write_bytes(b"old")
     with monkeypatch.context() as patched, pytest.raises(TargetError) as failure:
-        patched.setattr(storage, call, fail_with(OSError(errno.ENOSPC, "No space left on device")))
+        full = OSError(errno.ENOSPC, "No space left on device")
+        patched.setattr(storage, call, fail_below(case.root / "out", call, full))
         case.publish(sink)
     assert failure.value.retryable
     assert "No space left on device" in str(failure.value)
@@ -254,15 +269,25 @@ def test_a_death_around_the_rename_leaves_the_old_file_or_the_new_one(case, monk
     assert case.files() == ["rows.csv"]
 
 
-def test_what_a_killed_try_left_is_removed(case):
+def test_what_a_killed_try_left_is_removed_wherever_the_target_is(case, monkeypatch, tmp_path_factory):
+    """Also when the target is not where it was then, or the folder is gone with all that was in it."""
     sink = csv_sink()
     case.sweep(sink, ROWS)
-    (case.root / "out").mkdir()
-    leftover = f".rows.csv.elspeth-{case.attempt.run_id}-out.1-0badcafe.tmp"
-    (case.root / "out" / leftover).write_bytes(b"half")
-    (case.root / "out" / ".rows.csv.elspeth-another-run-out.1-0badcafe.tmp").write_bytes(b"not ours")
-    case.publish(sink)
-    assert case.files() == [".rows.csv.elspeth-another-run-out.1-0badcafe.tmp", "rows.csv"]
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (case.root / "out").symlink_to(elsewhere)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(storage, "replace_file", fail_with(Killed()))
+        patched.setattr(storage, "remove_file", fail_with(Killed()))
+        case.publish(sink)
+    (left,) = elsewhere.iterdir()
+    assert left.name.startswith(f".rows.csv.elspeth-{case.attempt.run_id}-out.1-")
+    (elsewhere / ".rows.csv.elspeth-another-run-out.1-0badcafe.tmp").write_bytes(b"not ours")
+    (case.root / "out").unlink()
+    resumed = case.resumed()
+    assert [path.name for path in elsewhere.iterdir()] == [".rows.csv.elspeth-another-run-out.1-0badcafe.tmp"]
+    resumed.publish(sink)
+    assert case.files() == ["rows.csv"]
+    assert not list((case.root / "landscape").rglob("*.beside"))
 
 
 def test_a_superseded_attempt_does_not_touch_the_target(case):
