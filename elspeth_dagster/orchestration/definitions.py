@@ -1,7 +1,9 @@
 """A folder of settings files as Dagster definitions."""
 
+import gc
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,19 @@ def settings_files(folder: Path) -> list[Path]:
     ]
 
 
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Puts garbage collection off, which else looks again and again through what is made here to stay."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@_nothing_collected()
 def build_from(
     paths: Iterable[Path],
     *,

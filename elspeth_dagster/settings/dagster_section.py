@@ -1,5 +1,6 @@
 """The section `dagster`: how a pipeline shows and behaves in Dagster."""
 
+import functools
 import re
 import zoneinfo
 from dataclasses import field
@@ -54,8 +55,14 @@ def _day(text: str) -> str:
         raise PydanticCustomError("day", "a day is written like 2026-01-31") from None
 
 
+@functools.cache
+def _timezones() -> frozenset[str]:
+    """The names of all time zones: looking for them reads a thousand files."""
+    return frozenset(zoneinfo.available_timezones())
+
+
 def _timezone(text: str) -> str:
-    known = zoneinfo.available_timezones()  # empty where the system has no time zone data
+    known = _timezones()  # empty where the system has no time zone data
     if known and text not in known:
         hint = did_you_mean(text, known)
         raise PydanticCustomError(
