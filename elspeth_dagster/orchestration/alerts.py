@@ -1,4 +1,4 @@
-"""Alerts: a sensor that tells somebody of every run of a pipeline that failed or is held back."""
+"""Alerts: sensors that tell somebody of every run of a pipeline that failed, is held back, or was ended."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,7 +9,7 @@ import dagster as dg
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.catalogue import Landscape
-from elspeth_dagster.landscape.model import RunStatus
+from elspeth_dagster.landscape.model import AttemptStatus, RunStatus
 from elspeth_dagster.landscape.reads import AttemptRow
 from elspeth_dagster.orchestration import stories
 from elspeth_dagster.orchestration.names import PIPELINE_TAG
@@ -18,11 +18,12 @@ from elspeth_dagster.orchestration.resource import LandscapeResource
 
 @dataclass(frozen=True)
 class Alert:
-    """A run of a pipeline that failed.
+    """A run of a pipeline that failed or was interrupted.
 
     Attributes:
         pipeline: Its name.
-        dagster_run_id: The Dagster run that failed.
+        status: `failed`, also when its checks hold it back, or `interrupted` when somebody ended it.
+        dagster_run_id: The Dagster run that ended so.
         run_id: The run; `None` when it failed before there was one.
         error: What stopped it.
         facts: What the failure tells beside, as texts: `kept`, `published` and `next`, the ways to go on, and
@@ -30,6 +31,7 @@ class Alert:
     """
 
     pipeline: str
+    status: str
     dagster_run_id: str
     run_id: str | None
     error: str
@@ -40,60 +42,79 @@ class Alert:
         return asdict(self)
 
     def __str__(self) -> str:
-        title = (
-            f"{self.pipeline}: run {self.run_id or '(none yet)'} failed (Dagster run {self.dagster_run_id})"
-        )
+        run = self.run_id or "(none yet)"
+        title = f"{self.pipeline}: run {run} {self.status} (Dagster run {self.dagster_run_id})"
         return "\n".join([title, self.error, *(f"{name}: {said}" for name, said in self.facts.items())])
 
 
-def alert_sensor(
+def alert_sensors(
     tell: Callable[[Alert], None],
     *,
     name: str = "alerts",
     landscape: LandscapeResource | None = None,
     default_status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.RUNNING,
-) -> dg.SensorDefinition:
-    """Makes a sensor that tells of every failed run of a pipeline, one alert per pipeline in it.
+) -> list[dg.SensorDefinition]:
+    """Makes sensors that tell of every run of a pipeline that did not go well, one alert per pipeline in it.
 
-    It sees all runs of the Dagster instance, those of `elspeth run` and `dagster job execute` too, which
-    belong to no code location. Runs that are none of ours are passed over.
+    They are two, since a sensor of Dagster follows one status: one for runs that failed or are held back, and
+    one for those that somebody ended. They see all runs of the Dagster instance, those of `elspeth run` and
+    `dagster job execute` too, which belong to no code location. Runs that are none of ours are passed over.
 
     Args:
         tell: Is called once per alert. What it raises is an error of the sensor's tick; the alert is not
             told again.
-        name: The sensor's name.
+        name: The first sensor's name; the other one's ends with `_interrupted`.
         landscape: Where runs are recorded, when the resource's defaults are not right.
-        default_status: Whether it is on from the start.
+        default_status: Whether they are on from the start.
     """
     recorded = landscape or LandscapeResource()
 
-    def alerts(context: dg.RunFailureSensorContext) -> None:
-        """Tells of each run of a pipeline that failed."""
-        for alert in _alerts(context, recorded):
+    def failed(context: dg.RunFailureSensorContext) -> None:
+        """Tells of each run of a pipeline that failed or is held back."""
+        told = _of_steps(context) or _of_dagster_run(context, AttemptStatus.FAILED, recorded)
+        for alert in told:
             tell(alert)
 
-    decorate = dg.run_failure_sensor(
+    def interrupted(context: dg.RunStatusSensorContext) -> None:
+        """Tells of each run of a pipeline that somebody ended."""
+        for alert in _of_dagster_run(context, AttemptStatus.INTERRUPTED, recorded):
+            tell(alert)
+
+    on_failure = dg.run_failure_sensor(
         name=name,
-        description=(alerts.__doc__ or "").strip(),
+        description=(failed.__doc__ or "").strip(),
         monitor_all_code_locations=True,
         default_status=default_status,
     )
-    return decorate(alerts)
+    on_interruption = dg.run_status_sensor(
+        run_status=dg.DagsterRunStatus.CANCELED,
+        name=f"{name}_interrupted",
+        description=(interrupted.__doc__ or "").strip(),
+        monitor_all_code_locations=True,
+        default_status=default_status,
+    )
+    return [on_failure(failed), on_interruption(interrupted)]
 
 
-def _alerts(context: dg.RunFailureSensorContext, recorded: LandscapeResource) -> Iterator[Alert]:
-    """What the failed steps tell; where none does, what the landscape knows of the Dagster run."""
-    dagster_run_id = context.dagster_run.run_id
+def _of_steps(context: dg.RunFailureSensorContext) -> list[Alert]:
+    """What the failed steps tell."""
     told: dict[str, Alert] = {}
     for event in context.get_step_failure_events():
-        alert = _of_step(dagster_run_id, event)
+        alert = _of_step(context.dagster_run.run_id, event)
         if alert is not None:
             told.setdefault(alert.pipeline, alert)
-    silent = told or {alert.pipeline: alert for alert in _of_landscape(context, recorded)}
+    return list(told.values())
+
+
+def _of_dagster_run(
+    context: dg.RunStatusSensorContext, status: AttemptStatus, recorded: LandscapeResource
+) -> list[Alert]:
+    """What the landscape knows of a Dagster run of which no step tells anything."""
+    known = {alert.pipeline: alert for alert in _of_landscape(context, status, recorded)}
     pipeline = context.dagster_run.tags.get(PIPELINE_TAG)
-    if not silent and pipeline is not None:
-        silent = {pipeline: Alert(pipeline, dagster_run_id, None, _message(context))}
-    yield from silent.values()
+    if not known and pipeline is not None:
+        return [Alert(pipeline, status.value, context.dagster_run.run_id, None, _message(context, status))]
+    return list(known.values())
 
 
 def _of_step(dagster_run_id: str, event: dg.DagsterEvent) -> Alert | None:
@@ -104,28 +125,33 @@ def _of_step(dagster_run_id: str, event: dg.DagsterEvent) -> Alert | None:
     words = {name: str(facts[name]) for name in _FACTS if name in facts}
     run_id = str(facts["run"]) if "run" in facts else None
     error = failure.description or event.message or ""
-    return Alert(str(facts["pipeline"]), dagster_run_id, run_id, error, words)
+    return Alert(str(facts["pipeline"]), AttemptStatus.FAILED.value, dagster_run_id, run_id, error, words)
 
 
 _FACTS = ("node", "row", "exception", "kept", "published", "next")
 
 
-def _of_landscape(context: dg.RunFailureSensorContext, recorded: LandscapeResource) -> Iterator[Alert]:
-    """For runs whose processes were gone before they could tell."""
+def _of_landscape(
+    context: dg.RunStatusSensorContext, status: AttemptStatus, recorded: LandscapeResource
+) -> Iterator[Alert]:
+    """For runs whose processes were gone before they could tell, or were ended."""
+    message = _message(context, status)
     try:
         with Landscape.open(recorded.location, create=False) as landscape:
             for attempt in reads.attempts_of_dagster_run(landscape, context.dagster_run.run_id):
                 if reads.run(landscape, attempt.run_id).status is not RunStatus.COMPLETED:
-                    yield _of_attempt(landscape, attempt, _message(context))
+                    yield _of_attempt(landscape, attempt, status, message)
     except ElspethError as error:
         context.log.warning(f"the landscape could not be asked: {error}")
 
 
-def _of_attempt(landscape: Landscape, attempt: AttemptRow, message: str) -> Alert:
+def _of_attempt(landscape: Landscape, attempt: AttemptRow, status: AttemptStatus, message: str) -> Alert:
+    # Dagster counts a run in the foreground that is interrupted as failed.
+    ended = AttemptStatus.INTERRUPTED if attempt.status is AttemptStatus.INTERRUPTED else status
     error = attempt.error["message"] if attempt.error else message
     words = stories.failure(landscape, attempt.run_id)
-    return Alert(attempt.pipeline, attempt.dagster_run_id, attempt.run_id, error, words)
+    return Alert(attempt.pipeline, ended.value, attempt.dagster_run_id, attempt.run_id, error, words)
 
 
-def _message(context: dg.RunFailureSensorContext) -> str:
-    return context.failure_event.message or "the Dagster run failed"
+def _message(context: dg.RunStatusSensorContext, status: AttemptStatus) -> str:
+    return context.dagster_event.message or f"the Dagster run was {status.value}"

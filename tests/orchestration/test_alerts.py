@@ -1,4 +1,4 @@
-"""The alert sensor, as the guide has it: a real tick over real runs, and a server that listens."""
+"""The alert sensors, as the guide has them: real ticks over real runs, and a server that listens."""
 
 import importlib.util
 import json
@@ -49,7 +49,7 @@ def listening() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 def heard_after(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[Callable[[], object]], list[dict[str, Any]]]]:
-    """What the guide's sensor posts of what happens between two of its ticks."""
+    """What the guide's sensors post of what happens between two of its ticks."""
     write_numbers(platform)
     for name, plugin in (("tariffs", RAISES), ("checked", MENDED)):
         platform.write(f"pipelines/{name}/settings.yaml", settings_of(f"output/{name}"))
@@ -63,15 +63,16 @@ def heard_after(
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    sensor = module.defs.get_sensor_def("alerts")
+    sensors = [module.defs.get_sensor_def(name) for name in ("alerts", "alerts_interrupted")]
     with listening() as (address, heard):
         monkeypatch.setenv("ALERT_WEBHOOK", address)
 
         def after(act: Callable[[], object]) -> list[dict[str, Any]]:
             with dg.DagsterInstance.get() as instance:
-                first = _tick(sensor, instance, module.defs, None)
+                first = [_tick(sensor, instance, module.defs, None) for sensor in sensors]
                 act()
-                _tick(sensor, instance, module.defs, first)
+                for sensor, cursor in zip(sensors, first, strict=True):
+                    _tick(sensor, instance, module.defs, cursor)
             return heard
 
         yield after
@@ -87,7 +88,7 @@ def _tick(
 def test_a_plugin_that_raises(platform: Platform, heard_after: Any) -> None:
     (alert,) = heard_after(lambda: platform.run("pipelines/tariffs/settings.yaml"))
     (run,) = platform.runs()
-    assert (alert["pipeline"], alert["run_id"]) == ("tariffs", run["run_id"])
+    assert (alert["pipeline"], alert["status"], alert["run_id"]) == ("tariffs", "failed", run["run_id"])
     assert "node 'tariff', row 23: the plugin raised KeyError" in alert["error"]
     facts = alert["facts"]
     assert (facts["node"], facts["row"], facts["published"]) == ("tariff", "23", "nothing (0 of 3 sinks)")
@@ -133,6 +134,40 @@ def test_a_run_whose_process_is_gone(platform: Platform, heard_after: Any) -> No
     assert (alert["pipeline"], alert["run_id"]) == ("tariffs", run["run_id"])
     assert alert["error"] == "its machine was switched off"
     assert alert["facts"]["kept"].startswith("40 records read, all there are; 4 of 8 chunks")
+
+
+# What Dagster does before it interrupts a run that is terminated in the UI.
+_TERMINATED = """
+            import dagster as dg
+            with dg.DagsterInstance.get() as instance:
+                instance.report_run_canceling(instance.get_runs(limit=1)[0])
+"""
+
+
+@pytest.mark.parametrize(("before", "status"), [("", "FAILURE"), (_TERMINATED, "CANCELED")])
+def test_a_run_that_somebody_ended(platform: Platform, heard_after: Any, before: str, status: str) -> None:
+    raises = '            raise KeyError("no tariff for 23")'
+    ends = RAISES.replace(raises, f"{before}            raise KeyboardInterrupt")
+    platform.write("pipelines/tariffs/plugins/brittle.py", ends.encode())
+    (alert,) = heard_after(lambda: platform.run("pipelines/tariffs/settings.yaml"))
+    (run,) = platform.runs()
+    with dg.DagsterInstance.get() as instance:
+        assert [found.status.value for found in instance.get_runs()] == [status]
+    told = (alert["pipeline"], alert["status"], alert["run_id"])
+    assert told == ("tariffs", "interrupted", run["run_id"])
+    assert alert["text"].startswith(f"tariffs: run {run['run_id']} interrupted (Dagster run ")
+    assert alert["facts"]["published"] == "nothing (0 of 3 sinks)"
+    assert alert["facts"]["next"].endswith(f"elspeth resume {run['run_id']}")
+
+
+def test_a_run_that_is_taken_from_the_queue(heard_after: Any) -> None:
+    def take() -> None:
+        job = build_definitions("pipelines").resolve_job_def("tariffs")
+        with dg.DagsterInstance.get() as instance:
+            instance.report_run_canceled(instance.create_run_for_job(job, tags=job.run_tags))
+
+    (alert,) = heard_after(take)
+    assert (alert["pipeline"], alert["status"], alert["run_id"]) == ("tariffs", "interrupted", None)
 
 
 def test_settings_that_do_not_load(platform: Platform, heard_after: Any) -> None:
