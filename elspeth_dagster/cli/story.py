@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from elspeth_dagster.landscape.story import Explanation, Route, State, TokenStory
+from elspeth_dagster.landscape.story import Call, Explanation, Route, State, TokenStory
 
 _COLOURS = {
     "completed": "green", "routed": "green", "quarantined": "yellow", "failed": "red", "in progress": "cyan",
@@ -62,12 +62,14 @@ def _add_token(story: Tree, token: TokenStory) -> None:
     branch = story.add(title)
     last_try = {state.node: state for state in token.states}
     for state in token.states:
-        routes = [route for route in token.routes if route.node == state.node]
-        _add_state(branch, state, routes if state is last_try[state.node] else [])
+        last = state is last_try[state.node]
+        routes = [route for route in token.routes if last and route.node == state.node]
+        calls = [call for call in token.calls if last and call.node == state.node]
+        _add_state(branch, state, routes, calls)
     branch.add(_ending(token))
 
 
-def _add_state(branch: Tree, state: State, routes: list[Route]) -> None:
+def _add_state(branch: Tree, state: State, routes: list[Route], calls: list[Call]) -> None:
     title = Text.assemble((state.node, "bold"), " ")
     if state.try_number > 1:
         title.append(f"try {state.try_number} ")
@@ -78,6 +80,8 @@ def _add_state(branch: Tree, state: State, routes: list[Route]) -> None:
     shown = branch.add(_hashed(title, changed))
     if state.error is not None:
         shown.add(Text(f"because {_facts(state.error)}"))
+    for call in calls:
+        shown.add(Text(f"waited {call.elapsed_us / 1e6:.3f} s for the answer"))
     for route in routes:
         if route.reason is not None and "read" in route.reason:
             shown.add(Text(f"decided by {route.reason['condition']}"))

@@ -17,6 +17,7 @@ from elspeth_dagster.engine.work import Work
 from elspeth_dagster.graph import Node
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.commits import CommitDraft, CommitKey, attempt_folder, commit
+from elspeth_dagster.landscape.drafts import answers_node
 from elspeth_dagster.landscape.errors import DeterminismError
 from elspeth_dagster.landscape.model import Phase
 from elspeth_dagster.plugins.base import Expanded, Reason, Transformed
@@ -68,8 +69,7 @@ class Recall:
         """Under which key a node's next answers are recorded; each slice of a chunk has its own."""
         number = self._asked[node.name]
         self._asked[node.name] += 1
-        part = f":{number}" if number else ""
-        return CommitKey(Phase.PROCESS, f"answers_{self.stage}_{node.name}{part}", self.chunk)
+        return CommitKey(Phase.PROCESS, answers_node(self.stage, node.name, number), self.chunk)
 
     def answered(self, node: Node, key: CommitKey, rows: Rows, ask: Callable[[], Answered]) -> Answered:
         """What is recorded already, or else what `ask` gives, once that is recorded.

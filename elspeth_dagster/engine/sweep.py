@@ -188,10 +188,10 @@ class Walk:
 
     def through_coalesce(self, node: Node) -> None:
         """A coalesce: joins what its policy allows; the rest ends here."""
-        sent = self._joins.pop(node.name, None)
-        if not sent or node.coalesce is None:
+        sent, rule = self._joins.pop(node.name, {}), node.coalesce
+        # Where branches take time, a join of which every branch is lost is itself heard of, by one behind it.
+        if rule is None or rule.anchor not in self._forked or not (sent or self.times):
             return
-        rule = node.coalesce
         arrived = {branch: in_token_order(sent[branch]) for branch in rule.arrival_order if branch in sent}
         anchor = self._forked[rule.anchor]
         lost_us = None if self.times is None else self.times.of_coalesce(node.name)

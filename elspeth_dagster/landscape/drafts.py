@@ -24,6 +24,17 @@ class CommitKey:
         return f"{self.phase.name} {self.node} {self.ordinal}"
 
 
+def answers_node(stage: int, node: str, number: int) -> str:
+    """The commit key's node for what a transform answered in a sweep of its stage.
+
+    Args:
+        stage: The stage.
+        node: The transform.
+        number: Of the slice, where a chunk is swept slice by slice.
+    """
+    return f"answers_{stage}_{node}" + (f":{number}" if number else "")
+
+
 @dataclass(frozen=True)
 class PartFile:
     """A part on disk, durable already, that waits for its commit.

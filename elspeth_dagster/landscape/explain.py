@@ -15,6 +15,7 @@ from elspeth_dagster.landscape.reads import RunRow
 from elspeth_dagster.landscape.row_record import RecordedRow, RowRecord, Swept, find_row, rows_known
 from elspeth_dagster.landscape.story import (
     BatchFacts,
+    Call,
     Ending,
     Explanation,
     Json,
@@ -85,6 +86,7 @@ class _Telling:
     states: Sequence[RecordedRow]
     hashes: Mapping[int, str]
     failures: Sequence[RecordedRow]
+    calls: Sequence[RecordedRow]
     refusals: Sequence[RecordedRow]
     pending: bool
     conditions: Mapping[str, str]
@@ -102,7 +104,7 @@ class _Telling:
             branch=self.made.get("branch"),
             states=tuple(states),
             routes=tuple(routes),
-            calls=(),
+            calls=tuple(_call(call) for call in self.calls),
             outcome=self._ending(),
         )
 
@@ -172,6 +174,11 @@ class _Telling:
         return Ending(None if self.pending else outcome, sink, reason)
 
 
+def _call(call: RecordedRow) -> Call:
+    error = None if call["error"] is None else load_exact(call["error"])
+    return Call(call["node"], call["elapsed_us"], tuple(map(load_exact, call["failed_tries"])), error)
+
+
 def _is_route(state: RecordedRow) -> bool:
     """Whether a token took an edge there, or left by a label without one."""
     return state["to"] is not None or state["label"] is not None
@@ -183,7 +190,7 @@ def _tellings(record: RowRecord, swept: Swept, conditions: Mapping[str, str]) ->
     states = _by_token(swept.states)
     for token, facts in made.items():
         states[token] = [_with_decision(state, facts, states) for state in states[token]]
-    versions, errors = _by_token(swept.versions), _by_token(swept.errors)
+    versions, errors, calls = map(_by_token, (swept.versions, swept.errors, swept.calls))
     for token in sorted(made.keys() | states.keys()):
         ending = next((state for state in reversed(states[token]) if state["outcome"] is not None), None)
         destination = ending["to"] if ending else None
@@ -195,6 +202,7 @@ def _tellings(record: RowRecord, swept: Swept, conditions: Mapping[str, str]) ->
             states=states[token],
             hashes={version["version"]: version["hash"].hex() for version in versions[token]},
             failures=errors[token],
+            calls=calls[token],
             refusals=refusals,
             pending=pending,
             conditions=conditions,

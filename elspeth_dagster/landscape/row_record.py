@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ from sqlalchemy import func, select
 from elspeth_dagster.accounting import SOURCE_NODE
 from elspeth_dagster.landscape import reads, schema
 from elspeth_dagster.landscape.catalogue import Landscape
-from elspeth_dagster.landscape.drafts import CommitKey
+from elspeth_dagster.landscape.drafts import CommitKey, answers_node
 from elspeth_dagster.landscape.errors import DamagedRecordError
 from elspeth_dagster.landscape.model import Phase
 from elspeth_dagster.landscape.reads import ChunkRow, SegmentRow
@@ -33,6 +34,7 @@ _SWEPT_TABLES: Mapping[str, Sequence[str] | None] = {
     "states": None,
     "errors": ("token", "node", "kind", "reason"),
 }
+_CALL_FACTS = ("token", "node", "elapsed_us", "failed_tries", "error")
 _BATCH_FACTS = ("batch", "members", "trigger")
 
 
@@ -45,6 +47,7 @@ class Swept:
         versions: Of the tokens' rows.
         states: Of the tokens at nodes.
         errors: Of the tokens.
+        calls: That transforms made about the tokens, and waited for.
         batches: By aggregation and number, those that tokens of the row are in.
     """
 
@@ -52,6 +55,7 @@ class Swept:
     versions: list[RecordedRow] = field(default_factory=list)
     states: list[RecordedRow] = field(default_factory=list)
     errors: list[RecordedRow] = field(default_factory=list)
+    calls: list[RecordedRow] = field(default_factory=list)
     batches: dict[tuple[str, int], RecordedRow] = field(default_factory=dict)
 
 
@@ -85,18 +89,31 @@ class RowRecord:
         if segments is None:
             return None
         found = Swept()
-        self._add_sweep(found, segments)
+        self._add_sweep(found, segments, 0, self.chunk.ordinal)
         for aggregation, stage in self._aggregations():
             members = [state["token"] for state in found.states if state["to"] == aggregation]
             for ordinal in self._chunks_of(stage, members):
                 self._add_batches(found, aggregation, stage, ordinal)
         return found
 
-    def _add_sweep(self, found: Swept, segments: Mapping[str, SegmentRow]) -> None:
+    def _add_sweep(self, found: Swept, segments: Mapping[str, SegmentRow], stage: int, ordinal: int) -> None:
+        known = len(found.states)
         for table, columns in _SWEPT_TABLES.items():
             if table in segments:
                 with _verified(self.landscape, segments[table]) as file:
                     getattr(found, table).extend(self._own(file, columns))
+        for node in dict.fromkeys(state["node"] for state in found.states[known:]):
+            self._add_calls(found, stage, node, ordinal)
+
+    def _add_calls(self, found: Swept, stage: int, node: str, ordinal: int) -> None:
+        """The calls of a node, if it is one that makes any: a commit for each slice of the chunk."""
+        for number in count():
+            key = CommitKey(Phase.PROCESS, answers_node(stage, node, number), ordinal)
+            segments = self._segments(key)
+            if segments is None:
+                return
+            with _verified(self.landscape, segments["calls"]) as file:
+                found.calls.extend(self._own(file, _CALL_FACTS))
 
     def _aggregations(self) -> list[tuple[str, int]]:
         """Every aggregation with the stage behind it, in order: a stage is fed by one before it."""
@@ -125,7 +142,7 @@ class RowRecord:
         if segments is None:
             return
         known = len(found.states)
-        self._add_sweep(found, segments)
+        self._add_sweep(found, segments, stage, ordinal)
         numbers = {state["batch"] for state in found.states[known:] if state["node"] == aggregation}
         numbers |= {token["batch"] for token in found.tokens if token["created_by"] == aggregation}
         numbers.discard(None)

@@ -45,6 +45,22 @@ class State:
 
 
 @dataclass(frozen=True)
+class Call:
+    """What a node that waits on something outside was asked about a token.
+
+    Attributes:
+        elapsed_us: How long the call took, in microseconds, its tries and the waits between them included.
+        failed_tries: What went wrong in each try before the last.
+        error: Why it came to nothing, if it did.
+    """
+
+    node: str
+    elapsed_us: int
+    failed_tries: tuple[Json, ...]
+    error: Json | None
+
+
+@dataclass(frozen=True)
 class Route:
     """An edge that a token took; `to` is `None` when it leads nowhere (discard), or when others go on for it.
 
@@ -78,7 +94,7 @@ class TokenStory:
     branch: str | None
     states: tuple[State, ...]
     routes: tuple[Route, ...]
-    calls: tuple[Json, ...]
+    calls: tuple[Call, ...]
     outcome: Ending
 
     def to_json(self) -> Json:

@@ -14,6 +14,7 @@ from elspeth_dagster.plugins.sources.errors import SourceError
 from model.engine import EngineRun, Workshop
 from model.interpreter import Model, interpret, token_text
 from model.reading import SourceRefused
+from model.stories import story_of, words_left_out
 
 _ARROW = {
     "bool": pa.bool_(),
@@ -61,8 +62,10 @@ def agree(
         except SourceRefused:
             return None
         raise
-    model = interpret(settings, data, started_at=run.started_at, limit=limit)
+    arrivals_us = settings["source"]["options"].get("arrivals", ())
+    model = interpret(settings, data, started_at=run.started_at, limit=limit, arrivals_us=arrivals_us)
     assert_same(run, model, settings)
+    _assert_told(workshop, run, model, settings)
     return model
 
 
@@ -84,6 +87,17 @@ def assert_same(run: EngineRun, model: Model, settings: Mapping[str, Any]) -> No
         artifact = run.artifacts[name]
         found = (artifact.rows, artifact.size_bytes, artifact.sha256)
         assert found == (delivered.rows, len(content), sha256(content).hexdigest()), name
+
+
+def _assert_told(workshop: Workshop, run: EngineRun, model: Model, settings: Mapping[str, Any]) -> None:
+    """The same story of every row."""
+    for row, told in enumerate(workshop.told(run)):
+        story = story_of(model, row, run.started_at, settings["sinks"])
+        assert told["run_id"] == run.run_id
+        found = words_left_out(told)
+        if story["arrived_at"] is None:
+            found["arrived_at"] = None
+        assert found == story, f"what is told of row {row}"
 
 
 def _assert_states(run: EngineRun, model: Model) -> None:

@@ -1,6 +1,7 @@
 """Runs a pipeline through the engine in this process, without Dagster: phase after phase, as its ops do."""
 
 import os
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -25,13 +26,20 @@ from elspeth_dagster.landscape.attempts import AttemptRequest, ensure_attempt
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.commits import ArtifactFacts
 from elspeth_dagster.landscape.digest import json_digest
+from elspeth_dagster.landscape.explain import explain
 from elspeth_dagster.landscape.location import Location
 from elspeth_dagster.landscape.model import Phase
 from elspeth_dagster.plugins.compile import Compiled, compile_pipeline
 from elspeth_dagster.rows.tokens import token_text
 from elspeth_dagster.settings import settings_differences
+from model.clock import stopwatch
 
 _RUNS = count()
+_PLUGINS = Path(__file__).with_name("plugins")
+
+
+def _nothing(_line: str) -> None:
+    """Nobody reads the progress."""
 
 
 @contextmanager
@@ -40,6 +48,7 @@ def workshop() -> Iterator["Workshop"]:
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=memory, prefix="elspeth-model-") as folder:
         root = Path(folder)
+        shutil.copytree(_PLUGINS, root / "pipelines/plugins")
         with Landscape.open(Location.parse(root / "landscape")) as landscape:
             yield Workshop(root, landscape)
 
@@ -124,6 +133,10 @@ class Workshop:
         counts = seal_run(work)
         return self.recorded(work, counts.rows_in, counts.outcomes)
 
+    def told(self, run: EngineRun) -> list[dict[str, Any]]:
+        """What `explain` says of every row of a run."""
+        return [explain(self.landscape, run.run_id, row).to_json() for row in range(run.rows_in)]
+
     def begin(self, compiled: Compiled, launch: Launch) -> Work:
         """A new run of a pipeline, at its beginning."""
         stored = compiled.settings.stored({})
@@ -142,7 +155,9 @@ class Workshop:
             comparable=settings_differences,
         )
         attempt = ensure_attempt(self.landscape, request)
-        return Work(self.landscape, attempt, compiled, launch, self.root, Progress(lambda _line: None))
+        return Work(
+            self.landscape, attempt, compiled, launch, self.root, Progress(_nothing), stopwatch=stopwatch
+        )
 
     def recorded(self, work: Work, rows_in: int, counts: Mapping[str, int]) -> EngineRun:
         """Reads a run's record back."""

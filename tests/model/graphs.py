@@ -1,7 +1,7 @@
 """Random pipelines of the whole graph: nested forks and joins, explodes, batches, over JSON records."""
 
 import json
-from itertools import count
+from itertools import accumulate, count
 from typing import Any
 
 from hypothesis import strategies as st
@@ -12,6 +12,10 @@ from model.cases import Case
 _TEXTS = st.sampled_from(["", "a", "bb", "ccc", "é✓", "long text"])
 _NUMBERS = st.sampled_from([0, 1, 2, 3, -1, 2.5, 10**20])
 _LISTS = st.lists(st.sampled_from([1, "x", None, {"k": 1}, [2]]), max_size=3)
+_WAITS = st.sampled_from([0, 0, 1, 2, 3, 4, 5, 9, -1, -2, -4])
+"""How long a call takes (µs), negative when it comes to nothing; timeouts and gaps are of the same size."""
+_TIMEOUTS = st.sampled_from([0.000001, 0.000002, 0.000003, 0.000005, 3600])
+_GAPS = st.sampled_from([0, 0, 1, 2, 5])
 _ODD = st.sampled_from([None, "odd", True, [1], {"z": 1}])
 
 
@@ -53,6 +57,9 @@ class _Builder:
                     ("field_mapper", {"mapping": {"n": "m", "t": "n"}}),
                     ("field_mapper", {"mapping": {"n": "n", "t": "t"}, "select_only": True}),
                     ("keyword_filter", {"fields": ["t"], "blocked_patterns": ["c+"]}),
+                    ("asking", {"field": "w"}),
+                    ("asking", {"field": "v"}),
+                    ("asking", {"field": "n"}),
                 ]
             )
         )
@@ -112,6 +119,9 @@ class _Builder:
                     {"condition": "row['batch_count'] >= 3"},
                     {"count": 4, "condition": "row['batch_count'] == 2"},
                     {"count": 1000},
+                    {"timeout_seconds": 0.000002},
+                    {"timeout_seconds": 0.000004, "count": 3},
+                    {"condition": "row['batch_age_seconds'] >= 0.000003"},
                 ]
             )
         )
@@ -150,8 +160,8 @@ class _Builder:
         }
         if join["policy"] == "quorum":
             join["quorum_count"] = self.draw(st.integers(1, len(branches)))
-        if join["policy"] == "best_effort":
-            join["timeout_seconds"] = 3600
+        if join["policy"] == "best_effort" or self.draw(st.booleans()):
+            join["timeout_seconds"] = self.draw(_TIMEOUTS)
         if join["merge"] == "select":
             join["select_branch"] = self.draw(st.sampled_from(branches))
         self.joins.append(join)
@@ -178,9 +188,14 @@ class _Builder:
             }
         )  # fmt: skip
         source = {
-            "plugin": "json",
+            "plugin": "arriving",
             "on_success": "start",
-            "options": {"path": "in.jsonl", "on_validation_failure": "bad", "schema": {"mode": "observed"}},
+            "options": {
+                "path": "in.jsonl",
+                "on_validation_failure": "bad",
+                "schema": {"mode": "observed"},
+                "arrivals": list(accumulate(self.draw(st.lists(_GAPS, min_size=1, max_size=9)))),
+            },
         }
         return {
             "source": source,
@@ -215,7 +230,8 @@ def graph_cases(draw: DrawFn) -> Case:
 @st.composite
 def _record(draw: DrawFn) -> dict[str, Any]:
     record: dict[str, Any] = {"id": draw(st.integers(0, 9))}
-    for key, usual in (("n", _NUMBERS), ("t", _TEXTS), ("l", _LISTS)):
+    usually = {"n": _NUMBERS, "t": _TEXTS, "l": _LISTS, "w": _WAITS, "v": _WAITS}
+    for key, usual in usually.items():
         kind = draw(st.sampled_from(["usual"] * 6 + ["odd", "absent"]))
         if kind != "absent":
             record[key] = draw(usual if kind == "usual" else _ODD)

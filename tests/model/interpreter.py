@@ -12,8 +12,8 @@ from typing import Any
 
 from model.batches import Folded, batches, checked, fold
 from model.boundary import Boundary, schema_of
-from model.joins import join
-from model.nodes import Originals, RowError, exploded, label, transform
+from model.joins import Heard, Joined, join
+from model.nodes import Originals, RowError, exploded, label, latency, transform
 from model.reading import Record, read_records
 from model.sinks import Arrival, Delivered, publish
 from model.values import Row, row_hash
@@ -22,6 +22,7 @@ from model.wiring import Wiring, failure_of
 Path = tuple[tuple[int, int], ...]
 TokenId = tuple[int, Path]
 Tally = tuple[str, str, str, str]
+Way = tuple[str, TokenId, str]
 KINDS = {1: "fork", 2: "explode", 3: "merge", 4: "batch"}
 
 
@@ -42,6 +43,7 @@ class Token:
         edge: The outcome that its last edge gives it if it leads to a sink.
         branch: The branch by which it comes to a join.
         entered: Gate to the token that entered it, for every gate on its way.
+        ways: The forks that it came through, each as gate, token that entered it, and branch.
         arrived_us: When it came, on the run's own clock.
     """
 
@@ -51,6 +53,7 @@ class Token:
     edge: str = "completed"
     branch: str | None = None
     entered: Mapping[str, TokenId] = field(default_factory=dict)
+    ways: tuple[Way, ...] = ()
     arrived_us: int = 0
 
 
@@ -78,8 +81,13 @@ class Model:
         outcomes: Token to outcome and sink.
         states: Token to its way through the nodes, sinks left out.
         tallies: Count by node, measure, label and target.
-        parents: Token to the tokens that it was made of, for those that a node made.
+        parents: Token to the tokens that it was made of, for those that a node made; of a batch, that which
+            it hangs off.
         refusals: Every token that a sink refused, with that sink.
+        records: What the source yielded.
+        arrivals_us: Per record when it arrived.
+        branches: Token to the branch that a fork made it for.
+        calls: Token to the calls that were made about it, each as node and duration (µs).
     """
 
     rows_in: int = 0
@@ -89,6 +97,10 @@ class Model:
     tallies: Counter[Tally] = field(default_factory=Counter)
     parents: dict[TokenId, list[TokenId]] = field(default_factory=dict)
     refusals: list[tuple[TokenId, str]] = field(default_factory=list)
+    records: Sequence[Record] = ()
+    arrivals_us: Sequence[int] = ()
+    branches: dict[TokenId, str] = field(default_factory=dict)
+    calls: dict[TokenId, list[tuple[str, int]]] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -111,7 +123,7 @@ def interpret(
         data: The bytes of the source's file.
         started_at: When the run started, ISO; for `__diversion_timestamp`.
         limit: How many records to read at most.
-        arrivals_us: When each record arrived; all at once when not given.
+        arrivals_us: When each record arrived, and all behind with the last; all at once when not given.
 
     Raises:
         SourceRefused: The source cannot be read at all.
@@ -130,18 +142,20 @@ class _Walk:
         self.wiring = Wiring(settings)
         self.started_at = started_at
         self.arrivals_us = arrivals_us
-        self.model = Model()
+        self.model = Model(arrivals_us=arrivals_us)
+        self.heard: dict[tuple[Way, ...], int] = {}
+        self.forked: dict[TokenId, tuple[str, tuple[Way, ...]]] = {}
         self.waiting: dict[str, list[Token]] = {name: [] for name in [*self.wiring.nodes, *self.wiring.sinks]}
 
     def source(self, records: Sequence[Record]) -> None:
         source = self.wiring.source
         boundary = Boundary(schema_of(source.get("options")))
-        self.model.rows_in = len(records)
+        self.model.rows_in, self.model.records = len(records), records
         for index, record in enumerate(records):
             self.count("source", "created")
             crossed = boundary.cross(record)
             originals = {name: header for name, header in record.originals.items() if name in crossed.row}
-            arrived_us = self.arrivals_us[index] if self.arrivals_us else 0
+            arrived_us = self.arrivals_us[min(index, len(self.arrivals_us) - 1)] if self.arrivals_us else 0
             token = Token((index, ()), crossed.row, originals, arrived_us=arrived_us)
             if crossed.valid:
                 self.move("source", token, None, "on_success", source["on_success"])
@@ -164,6 +178,7 @@ class _Walk:
 
     def row_node(self, node: Mapping[str, Any], token: Token) -> None:
         try:
+            token = self.asked(node, token)
             if "routes" in node:
                 self.gate(node, token)
             elif node["plugin"] == "json_explode":
@@ -173,6 +188,21 @@ class _Walk:
         except RowError:
             failure = node.get("on_error", "discard")
             self.set_aside(node["name"], token, row_hash(token.row), "on_error", failure)
+
+    def asked(self, node: Mapping[str, Any], token: Token) -> Token:
+        """The token behind a call, if the node makes one: it came later by as much as that took."""
+        elapsed_us = latency(node, token.row)
+        if elapsed_us is None:
+            return token
+        self.model.calls.setdefault(token.id, []).append((node["name"], elapsed_us))
+        later = replace(token, arrived_us=token.arrived_us + elapsed_us)
+        self.hear(later.ways, later.arrived_us)
+        return later
+
+    def hear(self, ways: tuple[Way, ...], at_us: int) -> None:
+        """Every branch that a token is on was still under way then."""
+        for length in range(1, len(ways) + 1):
+            self.heard[ways[:length]] = at_us
 
     def transform(self, node: Mapping[str, Any], token: Token) -> None:
         row, originals = transform(node["plugin"], node.get("options") or {}, token.row, token.originals)
@@ -204,12 +234,16 @@ class _Walk:
             self.move(name, replace(entered, edge="routed"), row_hash(token.row), chosen, routes[chosen])
             return
         self.turned_into(name, token, "forked")
+        self.forked[token.id] = (name, token.ways)
         for index, branch in enumerate(node["fork_to"]):
             child = self.child(name, entered, (token,), 1, index)
+            child = replace(child, ways=(*token.ways, (name, token.id, branch)))
+            self.hear(child.ways, child.arrived_us)
+            self.model.branches[child.id] = branch
             self.send(name, child, None, branch, self.wiring.branch_target(branch), "copy", branch)
 
     def aggregation(self, node: Mapping[str, Any], tokens: Sequence[Token]) -> None:
-        end_us = max(self.arrivals_us, default=0)
+        end_us = tokens[-1].arrived_us if tokens else 0
         for batch in batches(node["trigger"], [token.arrived_us for token in tokens], end_us):
             members = [tokens[position] for position in batch.members]
             self.batch(node, members, tokens[batch.host], batch.fired_us)
@@ -237,7 +271,7 @@ class _Walk:
             else:
                 self.turned_into(name, token, "consumed_in_batch")
         for index, row in enumerate(() if passing else folded.rows):
-            child = self.child(name, host, members, 4, index)
+            child = self.child(name, host, (host,), 4, index)
             self.move(
                 name, replace(child, row=row, originals={}, arrived_us=fired_us), None, "on_success", to
             )
@@ -248,18 +282,47 @@ class _Walk:
         ordinal = [other["name"] for other in rivals if self.wiring.anchor(other) == anchor].index(
             node["name"]
         )
-        groups: dict[TokenId, list[Token]] = {}
+        groups: dict[TokenId, dict[str, Token]] = {
+            key: {} for key, (gate, _) in self.forked.items() if gate == anchor
+        }
         for token in tokens:
-            groups.setdefault(token.entered[anchor], []).append(token)
+            groups[token.entered[anchor]][token.branch or ""] = token
         for key, group in sorted(groups.items()):
-            joined = join(node, {token.branch or "": token.row for token in group})
-            for token in group:
-                self.turned_into(node["name"], token, joined.outcome)
-            if joined.row is not None:
-                whole = replace(group[0], id=key, row=joined.row, originals=_together(group, joined.row))
-                merged = self.child(node["name"], whole, group, 3, ordinal)
-                to = node.get("on_success") or node["name"]
-                self.move(node["name"], merged, None, "on_success", to)
+            events = [
+                Heard(branch, group[branch].arrived_us, group[branch].row)
+                if branch in group
+                else Heard(branch, self.lost_at(key, self.wiring.lineage(node, branch)), None)
+                for branch in self.wiring.in_fork_order(node)
+            ]
+            self.join(node, key, group, join(node, events), ordinal)
+
+    def lost_at(self, key: TokenId, lineage: Sequence[tuple[str, str]]) -> int:
+        """When a branch was last heard of: behind the last fork on its way that was reached."""
+        outer = self.forked[key][1]
+        reached = {
+            len(ways): at_us
+            for ways, at_us in self.heard.items()
+            if ways[: len(outer)] == outer and key in [entered for _, entered, _ in ways[len(outer) :][:1]]
+            if [(gate, branch) for gate, _, branch in ways[len(outer) :]] == lineage[: len(ways) - len(outer)]
+        }
+        return reached[max(reached)]
+
+    def join(
+        self, node: Mapping[str, Any], key: TokenId, group: Mapping[str, Token], joined: Joined, ordinal: int
+    ) -> None:
+        ways = self.forked[key][1]
+        self.hear(ways, joined.at_us)
+        for branch, token in group.items():
+            self.turned_into(node["name"], token, joined.outcome(branch))
+        if joined.row is None:
+            return
+        used = sorted((group[branch] for branch in joined.used), key=lambda token: token.id)
+        originals = _together(used, joined.row)
+        whole = replace(
+            used[0], id=key, row=joined.row, originals=originals, ways=ways, arrived_us=joined.at_us
+        )
+        merged = self.child(node["name"], whole, used, 3, ordinal)
+        self.move(node["name"], merged, None, "on_success", node.get("on_success") or node["name"])
 
     def child(self, node: str, parent: Token, parents: Sequence[Token], kind: int, ordinal: int) -> Token:
         """A token that a node makes; its id extends that of the token that it hangs off."""

@@ -65,7 +65,23 @@ def transform(
         "field_mapper": _field_mapper,
         "truncate": _truncate,
         "keyword_filter": _keyword_filter,
+        "asking": _asking,
     }[plugin](options, row, originals)
+
+
+def latency(node: Mapping[str, Any], row: Row) -> int | None:
+    """How long the call of a node that waits takes (µs), as the row says; `None` when it does not wait."""
+    if node.get("plugin") != "asking":
+        return None
+    said = row.get(node["options"]["field"])
+    return abs(said) if isinstance(said, int) and not isinstance(said, bool) else 0
+
+
+def _asking(options: Mapping[str, Any], row: Row, originals: Originals) -> tuple[Row, Originals]:
+    said = row.get(options["field"])
+    if isinstance(said, int) and said < 0:
+        raise RowError(options["field"])
+    return row, originals
 
 
 def _passthrough(options: Mapping[str, Any], row: Row, originals: Originals) -> tuple[Row, Originals]:

@@ -86,6 +86,27 @@ class Wiring:
         common = [gate for gate in ways[0] if all(gate in way for way in ways)]
         return common[-1]
 
+    def lineage(self, coalesce: Node, branch: str) -> list[tuple[str, str]]:
+        """The forks from the anchor of a join to one of its branches, each as gate and branch."""
+        (gate,) = [name for name, node in self.nodes.items() if branch in node.get("fork_to", ())]
+        anchor, forks, name = self.anchor(coalesce), [(gate, branch)], gate
+        while forks[0][0] != anchor:
+            node = self.nodes[name]
+            before = self.anchor(node) if "branches" in node else next(iter(self._before(name)))
+            if "branches" not in node:
+                taken = [b for b in self.nodes[before].get("fork_to", ()) if self.branch_target(b) == name]
+                forks = [(before, each) for each in taken] + forks
+            name = before
+        return forks
+
+    def in_fork_order(self, coalesce: Node) -> list[str]:
+        """The branches of a join as forks make them."""
+
+        def places(branch: str) -> list[int]:
+            return [self.nodes[gate]["fork_to"].index(each) for gate, each in self.lineage(coalesce, branch)]
+
+        return sorted(branches(coalesce), key=places)
+
     def _gates_before(self, branch: str) -> list[str]:
         """The gates on the way to a branch, the first one first."""
         (gate,) = [name for name, node in self.nodes.items() if branch in node.get("fork_to", ())]
