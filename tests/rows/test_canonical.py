@@ -36,6 +36,12 @@ def test_equal_to_rfc8785_wherever_that_accepts(value):
     assert canonical_cells(column, is_json).to_pylist() == [expected]
 
 
+def test_keys_past_u_ffff_sort_as_utf_16_however_the_text_escapes_them():
+    value = {"\ue000": 1, "😀": 2}
+    column = pa.array([json.dumps(value), json.dumps(value, ensure_ascii=False)])
+    assert canonical_cells(column, is_json=True).to_pylist() == ['{"😀":2,"\ue000":1}'] * 2
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
