@@ -59,7 +59,6 @@ class _Builder:
                     ("keyword_filter", {"fields": ["t"], "blocked_patterns": ["c+"]}),
                     ("asking", {"field": "w"}),
                     ("asking", {"field": "v"}),
-                    ("asking", {"field": "n"}),
                 ]
             )
         )

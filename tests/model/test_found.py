@@ -98,3 +98,44 @@ def test_a_dot_is_a_path_even_where_a_field_has_that_name(shop: Workshop, chunk_
         "sinks": {"out": sink("out"), "bad": sink("bad")},
     }
     agree(shop, settings, b'{"b": 0}\n{"b": 1, "n": {"k": 2}}\n{"b": 1, "n": 3}\n', chunk_rows=chunk_rows)
+
+
+@CUTS
+def test_a_join_that_lost_every_branch_is_lost_when_the_last_hope_was(
+    shop: Workshop, chunk_rows: int | None
+) -> None:
+    def asking(branch: str, field: str) -> dict[str, Any]:
+        return {
+            "name": f"ask_{branch}", "plugin": "asking", "input": branch, "on_success": f"{branch}_done",
+            "on_error": "discard", "options": {"field": field},
+        }  # fmt: skip
+
+    def fork(name: str, connection: str, *branches: str) -> dict[str, Any]:
+        return {
+            "name": name, "input": connection, "condition": "True", "routes": {"true": "fork"},
+            "fork_to": list(branches),
+        }  # fmt: skip
+
+    passed_on = {
+        "name": "on", "plugin": "passthrough", "input": "inner",
+        "on_success": "b_done", "on_error": "discard",
+    }  # fmt: skip
+    settings = {
+        "source": source("jsonl", "all"),
+        "gates": [fork("outside", "all", "a", "b"), fork("inside", "b", "c", "d")],
+        "transforms": [asking("a", "v"), asking("c", "w"), asking("d", "w"), passed_on],
+        "coalesce": [
+            {"name": "inner", "branches": {"c": "c_done", "d": "d_done"}},
+            {
+                "name": "outer", "branches": {"a": "a_done", "b": "b_done"}, "policy": "best_effort",
+                "timeout_seconds": 0.000002, "on_success": "out",
+            },
+        ],
+        "sinks": {"out": sink("out")},
+    }  # fmt: skip
+    data = b'{"id": 1, "v": 3, "w": -5}\n{"id": 2, "v": 3, "w": -5}\n{"id": 3, "v": 0, "w": 0}\n'
+    model = agree(shop, settings, data, chunk_rows=chunk_rows)
+    assert model is not None
+    assert [line.split(b",")[0] for line in model.sinks["out"].content.splitlines()] == [
+        b'{"id": 1', b'{"id": 2', b'{"id": 3',
+    ]  # fmt: skip
