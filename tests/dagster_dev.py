@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from unittest import mock
 
@@ -75,14 +76,12 @@ class DagsterDev:
 
     def finished(self, dagster_run_id: str) -> str:
         """Waits for a Dagster run's end and gives its status."""
-        status = ""
+        wait_for(lambda: self.status(dagster_run_id) in FINISHED, f"the end of run {dagster_run_id}")
+        return self.status(dagster_run_id)
 
-        def over() -> bool:
-            nonlocal status
-            status = self.ask(STATUS, id=dagster_run_id)["runOrError"]["status"]
-            return status in FINISHED
-
-        wait_for(over, f"the end of run {dagster_run_id}")
+    def status(self, dagster_run_id: str) -> str:
+        """How Dagster says that a run stands."""
+        status: str = self.ask(STATUS, id=dagster_run_id)["runOrError"]["status"]
         return status
 
     def job(self, name: str) -> dict[str, Any]:
@@ -147,10 +146,12 @@ def add_brittle(
 
 
 @contextmanager
-def dagster_dev(platform: Platform, home: Path) -> Iterator[DagsterDev]:
-    """Starts `dagster dev` and ends it, with everything that it started."""
+def dagster_dev(
+    platform: Platform, home: Path, environ: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[DagsterDev]:
+    """Starts `dagster dev`, with more in its environment, and ends it with everything that it started."""
     port = _free_port()
-    ours = {"DAGSTER_HOME": str(home), "ELSPETH_ROOT": str(platform.root)}
+    ours = {"DAGSTER_HOME": str(home), "ELSPETH_ROOT": str(platform.root), **environ}
     others = {name: value for name, value in os.environ.items() if not name.startswith("ELSPETH_")}
     command = [BIN / "dagster", "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", port]
     with (platform.root / "dev.log").open("ab") as log:

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.pool import NullPool
 
 POSTGRES = "ELSPETH_TEST_POSTGRES"
 SERVER = os.environ.get(POSTGRES)
@@ -50,20 +51,22 @@ class Target:
 
 
 @contextmanager
-def new_target(kind: str, folder: Path) -> Iterator[Target]:
-    """An empty database, gone in the end."""
+def new_target(kind: str, folder: Path, server: str | None = SERVER) -> Iterator[Target]:
+    """An empty database, gone in the end; on PostgreSQL on the tests' server, or another one."""
     if kind == "sqlite":
         yield Target(f"sqlite:///{folder / 'data.db'}", kind)
         return
-    if SERVER is None:
+    if server is None:
         pytest.skip(f"{POSTGRES} names no server")
     name = f"sink_{uuid4().hex[:12]}"
     administration = create_engine(
-        make_url(SERVER).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
+        make_url(server).set(drivername="postgresql+psycopg"),
+        isolation_level="AUTOCOMMIT",
+        poolclass=NullPool,
     )
     with administration.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
-    url = make_url(SERVER).set(database=name).render_as_string(hide_password=False)
+    url = make_url(server).set(database=name).render_as_string(hide_password=False)
     try:
         yield Target(url, kind)
     finally:

@@ -1,6 +1,7 @@
 """A PostgreSQL server of a test's own, which it may stop and start."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -26,19 +27,40 @@ class Server:
         return f"postgresql://elspeth@/postgres?host={self.folder}&port={_PORT}"
 
     def run(self, program: str, *arguments: str) -> None:
+        self._execute(self._words(program, *arguments))
+
+    def _words(self, program: str, *arguments: str) -> list[str]:
         words = [str(self.programs / program), "-D", str(self.folder / "data"), *arguments]
-        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-            words = ["runuser", "-u", "postgres", "--", *words]
+        # PostgreSQL refuses to run as root.
+        return ["runuser", "-u", "postgres", "--", *words] if os.geteuid() == 0 else words
+
+    def _execute(self, words: list[str]) -> None:
         with (self.folder / "commands.log").open("ab") as log:
             subprocess.run(words, stdout=log, stderr=log, check=True, timeout=60, cwd=self.folder)
 
     def start(self) -> None:
-        options = f"-k {self.folder} -p {_PORT} -c listen_addresses="
-        self.run("pg_ctl", "-w", "-l", str(self.folder / "server.log"), "-o", options, "start")
+        self._execute(self._starting())
 
     def stop(self) -> None:
         """At once, as in a power cut."""
-        self.run("pg_ctl", "-m", "immediate", "stop")
+        self._execute(self._stopping())
+
+    def _starting(self) -> list[str]:
+        options = f"-k {self.folder} -p {_PORT} -c listen_addresses="
+        return self._words("pg_ctl", "-w", "-l", str(self.folder / "server.log"), "-o", options, "start")
+
+    def _stopping(self) -> list[str]:
+        return self._words("pg_ctl", "-m", "immediate", "stop")
+
+    def outage(self, seconds: float) -> Path:
+        """A command that stops the server at once and leaves behind what starts it again after a while."""
+        path = self.folder / "outage.sh"
+        stop, start = (shlex.join(words) for words in (self._stopping(), self._starting()))
+        path.write_text(
+            f"#!/bin/sh\ncd {self.folder}\n{stop}\n(sleep {seconds}; {start}) >/dev/null 2>&1 &\n"
+        )
+        path.chmod(0o755)
+        return path
 
 
 @contextmanager

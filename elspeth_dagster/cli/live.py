@@ -42,9 +42,12 @@ def live_progress(location: Location, pipeline: str) -> Iterator[str]:
 def _follow(
     location: Location, pipeline: str, began: datetime, status: Status, stop: threading.Event
 ) -> None:
+    def told(line: str) -> None:
+        status.update(f"{pipeline}: {line}")
+
     while not stop.wait(_EVERY_S):
         try:
-            with Landscape.open(location, create=False) as landscape:
+            with Landscape.open(location, create=False, say=told) as landscape:
                 line = _line(landscape, pipeline, began)
         except ElspethError as error:
             line = f"{pipeline}: {error}"

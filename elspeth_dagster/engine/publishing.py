@@ -85,8 +85,7 @@ class Publishing:
         Raises:
             FenceLostError: It does not.
         """
-        with self.landscape.read() as connection:
-            check_fence(connection, self.attempt, self.key)
+        self.landscape.ask(lambda connection: check_fence(connection, self.attempt, self.key))
 
     def commit(self, log: RefusalLog, artifact: ArtifactFacts) -> ArtifactFacts:
         """Records what was delivered and what was refused; gives the artifact that stands."""

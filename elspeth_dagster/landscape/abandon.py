@@ -53,17 +53,20 @@ def abandon_run(
         NoSuchRunError: There is no such run.
         RunAliveError: Its latest attempt is at work; nothing was changed.
     """
-    with landscape.transaction() as connection:
+
+    def give_up(connection: Connection) -> tuple[RunStatus, bool]:
         query = select(runs.c.status, runs.c.fence).where(runs.c.run_id == run_id).with_for_update()
         run = connection.execute(query).one_or_none()
         if run is None:
             raise NoSuchRunError(run_id, landscape.location.display)
         status = RunStatus(run.status)
-        changed = status not in (RunStatus.COMPLETED, RunStatus.ABANDONED)
-        if changed:
-            require_dead(connection, run_id, dagster_finished, force=force)
-            _give_up(connection, run_id, run.fence, by)
-            status = RunStatus.ABANDONED
+        if status in (RunStatus.COMPLETED, RunStatus.ABANDONED):
+            return status, False
+        require_dead(connection, run_id, dagster_finished, force=force)
+        _give_up(connection, run_id, run.fence, by)
+        return RunStatus.ABANDONED, True
+
+    status, changed = landscape.insist(give_up)
     removed = delete_parts(landscape, run_id)
     return Abandoned(status, changed, removed)
 

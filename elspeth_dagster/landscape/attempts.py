@@ -94,7 +94,8 @@ def ensure_attempt(landscape: Landscape, request: AttemptRequest) -> Attempt:
         WrongPipelineError: The run that was named is another pipeline's.
         RecordFormatError: The run was recorded in another format.
     """
-    with landscape.transaction() as connection:
+
+    def ensure(connection: Connection) -> Attempt:
         _lock_pipeline(landscape, connection, request.pipeline)
         attempt = _existing(connection, request)
         if attempt is None:
@@ -102,7 +103,9 @@ def ensure_attempt(landscape: Landscape, request: AttemptRequest) -> Attempt:
             attempt = _new_run(connection, request) if run is None else _continue(connection, request, run)
         if attempt.status is not AttemptStatus.COMPLETED:
             _register(connection, attempt, request)
-    return attempt
+        return attempt
+
+    return landscape.insist(ensure)
 
 
 def close_attempt(
@@ -127,9 +130,12 @@ def close_attempt(
         runs.c.fence == attempt.number,
         runs.c.status == RunStatus.RUNNING.value,
     )
-    with landscape.transaction() as connection:
+
+    def close(connection: Connection) -> None:
         if connection.execute(running.values(**ended)).rowcount:
             connection.execute(of_run.values(status=RunStatus(status.value).value))
+
+    landscape.insist(close)
 
 
 def complete_run(
@@ -149,9 +155,8 @@ def complete_run(
     Raises:
         FenceLostError: A newer attempt holds the run.
     """
-    with landscape.read() as connection:
-        status = connection.execute(select(runs.c.status).where(runs.c.run_id == attempt.run_id)).scalar_one()
-    if status == RunStatus.COMPLETED:
+    query = select(runs.c.status).where(runs.c.run_id == attempt.run_id)
+    if landscape.ask(lambda connection: connection.execute(query).scalar_one()) == RunStatus.COMPLETED:
         return False
     now = datetime.now(UTC)
     done = {
@@ -178,8 +183,8 @@ def complete_run(
 def is_new(landscape: Landscape, attempt: Attempt) -> bool:
     """Whether no op of an attempt has begun yet."""
     mine = (phases.c.run_id == attempt.run_id, phases.c.attempt == attempt.number)
-    with landscape.read() as connection:
-        return connection.execute(select(phases.c.node).where(*mine).limit(1)).first() is None
+    query = select(phases.c.node).where(*mine).limit(1)
+    return landscape.ask(lambda connection: connection.execute(query).first()) is None
 
 
 def log_phase(
@@ -200,8 +205,14 @@ def log_phase(
         "logged_at": datetime.now(UTC),
         "detail": None if detail is None else dict(detail),
     }
-    with landscape.transaction() as connection:
-        connection.execute(insert(phases).values(**values))
+    same = [phases.c[name] == values[name] for name in ("run_id", "attempt", "node", "status", "logged_at")]
+
+    def add(connection: Connection) -> None:
+        # An earlier try may have been committed although its connection was lost.
+        if connection.execute(select(phases.c.phase_id).where(*same)).first() is None:
+            connection.execute(insert(phases).values(**values))
+
+    landscape.insist(add)
 
 
 def _lock_pipeline(landscape: Landscape, connection: Connection, pipeline: str) -> None:

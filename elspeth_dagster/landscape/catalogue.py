@@ -1,16 +1,17 @@
 """Opening a landscape: its database, its schema version, its transactions."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
+from elspeth_dagster.connecting import keeps_out
 from elspeth_dagster.landscape import storage
 from elspeth_dagster.landscape.errors import (
     CatalogueLostError,
@@ -19,12 +20,22 @@ from elspeth_dagster.landscape.errors import (
     UnreadableLandscapeError,
 )
 from elspeth_dagster.landscape.location import Location
+from elspeth_dagster.landscape.patience import FILE_LIMIT_S, SERVER_LIMIT_S, Patience, Say, Waiting, to_log
 from elspeth_dagster.landscape.schema import REVISIONS
 
 BUSY_TIMEOUT_S = 30
 _READ_ONLY = "elspeth_read_only"
 # Any number will do, as long as nobody else who uses the same database takes it.
 _MIGRATION_LOCK = 0x656C7370657468
+# A server whose machine is gone says nothing; this is how long until the connection to it counts as lost.
+_CONNECTING = {
+    "connect_timeout": "10",
+    "keepalives_idle": "20",
+    "keepalives_interval": "5",
+    "keepalives_count": "4",
+}
+
+Result = TypeVar("Result")
 
 
 class Landscape:
@@ -33,19 +44,21 @@ class Landscape:
     Opening is cheap, so an op opens one for itself. Safe to use from several threads.
     """
 
-    def __init__(self, location: Location, engine: Engine) -> None:
+    def __init__(self, location: Location, engine: Engine, say: Say = to_log) -> None:
         self.location = location
         self.engine = engine
+        self.patience = Patience(FILE_LIMIT_S if self.is_sqlite else SERVER_LIMIT_S, say)
         # SQLite has one writer; waiting for it here is fair and cheaper than its busy handler.
         self._writer = threading.RLock()
 
     @classmethod
-    def open(cls, location: Location, *, create: bool = True) -> Self:
+    def open(cls, location: Location, *, create: bool = True, say: Say = to_log) -> Self:
         """Opens a landscape, bringing its catalogue to this version's schema first.
 
         Args:
             location: Where it is.
             create: Whether to make one where there is none.
+            say: Takes a line for people while the database is away and is waited for.
 
         Raises:
             LandscapeMissingError: There is none, and none was to be made.
@@ -58,7 +71,7 @@ class Landscape:
             if not create:
                 raise LandscapeMissingError(location.display)
             storage.make_folder(database.parent)
-        landscape = cls(location, _engine(location))
+        landscape = cls(location, _engine(location), say)
         try:
             landscape._check_version(create=create)
             if create:
@@ -85,6 +98,30 @@ class Landscape:
         """Whether the catalogue is a SQLite file."""
         return self.engine.dialect.name == "sqlite"
 
+    def insist(self, work: Callable[[Connection], Result], *, read_only: bool = False) -> Result:
+        """Does work in a transaction, and again when the database was away.
+
+        The work must find out by itself whether an earlier try of it was committed: when the connection is
+        lost at the commit, nobody knows.
+
+        Raises:
+            CatalogueLostError: The database stays away.
+        """
+        waiting = Waiting(self.patience)
+        while True:
+            try:
+                with self.read() if read_only else self.transaction() as connection:
+                    result = work(connection)
+            except CatalogueLostError as error:
+                waiting.after(error)
+            else:
+                waiting.over()
+                return result
+
+    def ask(self, work: Callable[[Connection], Result]) -> Result:
+        """Does work that only reads, as `insist` does."""
+        return self.insist(work, read_only=True)
+
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """A transaction that writes. On SQLite it holds the write lock from its first moment."""
@@ -108,7 +145,9 @@ class Landscape:
             with self.engine.connect() as connection, connection.execution_options(**options).begin():
                 yield connection
         except DBAPIError as error:
-            where, why = self.location.display, str(error.orig).strip()
+            where, why = self.location.display, " ".join(str(error.orig).split())
+            if not self.is_sqlite and getattr(error.orig, "sqlstate", None) is None and keeps_out(why):
+                raise UnreadableLandscapeError(where, why) from error
             if error.connection_invalidated or isinstance(error, OperationalError):
                 raise CatalogueLostError(where, "reading" if read_only else "writing", why) from error
             if type(error) is DatabaseError:
@@ -116,7 +155,7 @@ class Landscape:
             raise
 
     def _check_version(self, *, create: bool) -> None:
-        found = self._version()
+        found = self.ask(_version)
         if found == REVISIONS[-1]:
             return
         if found is not None and found not in REVISIONS:
@@ -124,12 +163,6 @@ class Landscape:
         if found is None and not create:
             raise LandscapeMissingError(self.location.display)
         self._migrate()
-
-    def _version(self) -> str | None:
-        with self.read() as connection:
-            if not inspect(connection).has_table("alembic_version"):
-                return None
-            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
     def _migrate(self) -> None:
         # Loading Alembic takes longer than everything else here, and only a new or old catalogue needs it.
@@ -139,17 +172,21 @@ class Landscape:
         config = Config()
         folder = Path(__file__).with_name("migrations")
         config.set_main_option("script_location", str(folder).replace("%", "%%"))
-        with self._migration_lock() as connection:
+
+        def upgrade(connection: Connection) -> None:
+            # One at a time, whoever else opens the same catalogue; on SQLite the write lock sees to that.
+            if not self.is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             config.attributes["connection"] = connection
             command.upgrade(config, REVISIONS[-1])
 
-    @contextmanager
-    def _migration_lock(self) -> Iterator[Connection]:
-        """A transaction of which only one at a time runs, whoever else opens the same catalogue."""
-        with self.transaction() as connection:
-            if not self.is_sqlite:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-            yield connection
+        self.insist(upgrade)
+
+
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
 def _engine(location: Location) -> Engine:
@@ -184,7 +221,8 @@ def _postgresql_engine(url: URL) -> Engine:
         f"{url.query.get('options', '')} -c lock_timeout={BUSY_TIMEOUT_S}s "
         f"-c idle_in_transaction_session_timeout={BUSY_TIMEOUT_S}s -c synchronous_commit=on"
     ).strip()
-    engine = create_engine(url, pool_pre_ping=True, connect_args={"options": options, "connect_timeout": 10})
+    ours = {name: value for name, value in _CONNECTING.items() if name not in url.query}
+    engine = create_engine(url, pool_pre_ping=True, connect_args=ours | {"options": options})
     event.listen(engine, "begin", _begin_postgresql)
     return engine
 

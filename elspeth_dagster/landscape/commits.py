@@ -1,6 +1,5 @@
 """The commit: one transaction that makes a piece of work visible, fenced and unique."""
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from elspeth_dagster.landscape.drafts import (
 )
 from elspeth_dagster.landscape.errors import CatalogueLostError, DeterminismError, FenceLostError
 from elspeth_dagster.landscape.model import Attempt, Phase, RunStatus
+from elspeth_dagster.landscape.patience import Waiting
 from elspeth_dagster.landscape.schema import commits, metadata, parts, runs
 from elspeth_dagster.landscape.segments import WrittenSegment, file_stem, write_segments
 
@@ -40,8 +40,6 @@ __all__ = [
     "commit_and",
 ]
 
-# Seconds to wait before each try of the transaction while the database is away.
-_RECONNECT_WAITS_S = (0.0, 0.2, 1.0, 3.0, 8.0)
 # May differ when a resumed run compiles its graph again: code may change, and fingerprints of secrets.
 _FREE_TO_CHANGE = frozenset({"code_hash", "options"})
 
@@ -78,9 +76,12 @@ def commit_and(
     landscape: Landscape, attempt: Attempt, draft: CommitDraft, also: Callable[[Connection], None] | None
 ) -> bool:
     """Does what `commit` does, with something more in the same transaction."""
-    with landscape.read() as connection:
+
+    def look(connection: Connection) -> str | None:
         check_fence(connection, attempt, draft.key)
-        known = _committed_content(connection, attempt.run_id, draft.key)
+        return _committed_content(connection, attempt.run_id, draft.key)
+
+    known = landscape.ask(look)
     if known is None:
         work = _write(landscape, attempt, draft)
         committed = _transact(landscape, work, also)
@@ -175,37 +176,45 @@ def _content(draft: CommitDraft, tables: Mapping[str, str]) -> str:
 
 def _transact(landscape: Landscape, work: _Work, also: Callable[[Connection], None] | None) -> bool:
     """Runs the transaction until its outcome is known; the unique key makes doing it again safe."""
-    waits = _RECONNECT_WAITS_S if not landscape.is_sqlite else _RECONNECT_WAITS_S[:2]
-    lost: CatalogueLostError | None = None
-    for wait in waits:
-        time.sleep(wait)
+    waiting = Waiting(landscape.patience)
+    lost = seen = False
+    while True:
         try:
-            return _try_transaction(landscape, work, also, after_loss=lost is not None)
+            with landscape.transaction() as connection:
+                committed = _record(connection, landscape.location.segments, work, also, after_loss=lost)
         except CatalogueLostError as error:
-            lost = error
+            waiting.after(error)
+            lost = True
         except IntegrityError:
             # Another process committed the key between the look and the insert: look again.
-            return _try_transaction(landscape, work, also, after_loss=lost is not None)
-    if lost is None:
-        raise AssertionError
-    raise lost
+            if seen:
+                raise
+            seen = True
+        else:
+            waiting.over()
+            return committed
 
 
-def _try_transaction(
-    landscape: Landscape, work: _Work, also: Callable[[Connection], None] | None, *, after_loss: bool
+def _record(
+    connection: Connection,
+    folder: Path,
+    work: _Work,
+    also: Callable[[Connection], None] | None,
+    *,
+    after_loss: bool,
 ) -> bool:
+    """Records the work unless it is recorded; gives whether this process did so, now or before a loss."""
     attempt, key = work.attempt, work.draft.key
-    with landscape.transaction() as connection:
-        check_fence(connection, attempt, key, lock=True, exclusive=also is not None)
-        known = _committed_content(connection, attempt.run_id, key)
-        if known is None:
-            _insert(connection, landscape.location.segments, work)
-            if also is not None:
-                also(connection)
-            return True
-        if known != work.content:
-            raise DeterminismError(attempt.run_id, str(key), known, work.content)
-        return after_loss and _is_own(connection, work)
+    check_fence(connection, attempt, key, lock=True, exclusive=also is not None)
+    known = _committed_content(connection, attempt.run_id, key)
+    if known is None:
+        _insert(connection, folder, work)
+        if also is not None:
+            also(connection)
+        return True
+    if known != work.content:
+        raise DeterminismError(attempt.run_id, str(key), known, work.content)
+    return after_loss and _is_own(connection, work)
 
 
 def _committed_content(connection: Connection, run_id: str, key: CommitKey) -> str | None:
@@ -265,9 +274,9 @@ def _remove_files(landscape: Landscape, work: _Work) -> None:
     if not mine:
         return
     query = select(parts.c.path, parts.c.rendered_path).join(commits)
-    with landscape.read() as connection:
-        rows = connection.execute(query.where(*_at(work.attempt.run_id, work.draft.key)))
-        committed = {landscape.location.segments / path for row in rows for path in row if path is not None}
+    query = query.where(*_at(work.attempt.run_id, work.draft.key))
+    rows = landscape.ask(lambda connection: connection.execute(query).all())
+    committed = {landscape.location.segments / path for row in rows for path in row if path is not None}
     for path in mine:
         if path not in committed:
             storage.remove_file(path)

@@ -49,14 +49,19 @@ class RecordFormatError(LandscapeError):
 
 
 class CatalogueLostError(LandscapeError):
-    """The catalogue's database could not be reached; what was committed stays committed."""
+    """The catalogue's database could not be reached; what was committed stays committed.
+
+    Attributes:
+        what: Where it is and why it could not be reached, without advice.
+    """
 
     retryable = True
 
     def __init__(self, display: str, doing: str, why: str) -> None:
+        self.what = f"the catalogue at {display} could not be reached while {doing}: {why}"
         super().__init__(
-            f"the catalogue at {display} could not be reached while {doing}: {why}. "
-            "What was committed is safe; resume the run when the database is back."
+            f"{self.what}. What was committed is safe. See to it that the database answers again, "
+            "then resume the run: elspeth resume RUN (elspeth runs lists them)."
         )
 
 

@@ -29,8 +29,7 @@ def sweep_attempt_leftovers(landscape: Landscape, attempt: Attempt) -> int:
     older = [
         folder for folder in attempt_folders(landscape, attempt.run_id) if int(folder.name) < attempt.number
     ]
-    with landscape.read() as connection:
-        owned = owned_files(connection, attempt.run_id, with_parts=True)
+    owned = landscape.ask(lambda connection: owned_files(connection, attempt.run_id, with_parts=True))
     return _sweep(landscape, older, owned)
 
 
@@ -43,12 +42,14 @@ def delete_parts(landscape: Landscape, run_id: str) -> int:
     Raises:
         NotCompletedError: The run may still need them.
     """
-    with landscape.read() as connection:
+
+    def owned(connection: Connection) -> set[str]:
         status = connection.execute(select(runs.c.status).where(runs.c.run_id == run_id)).scalar_one_or_none()
         if status not in (RunStatus.COMPLETED, RunStatus.ABANDONED):
             raise NotCompletedError(run_id, str(status))
-        owned = owned_files(connection, run_id, with_parts=False)
-    return _sweep(landscape, attempt_folders(landscape, run_id), owned)
+        return owned_files(connection, run_id, with_parts=False)
+
+    return _sweep(landscape, attempt_folders(landscape, run_id), landscape.ask(owned))
 
 
 def drop_source_chunks(landscape: Landscape, attempt: Attempt) -> int:
@@ -63,26 +64,35 @@ def drop_source_chunks(landscape: Landscape, attempt: Attempt) -> int:
         SourceFrozenError: Something stands on it.
         FenceLostError: A newer attempt holds the run.
     """
-    mine = commits.c.run_id == attempt.run_id
-    key = CommitKey(Phase.SOURCE, "source", 0)
-    with landscape.transaction() as connection:
-        check_fence(connection, attempt, key, lock=True, exclusive=True)
-        later = select(func.count()).select_from(commits.outerjoin(markers))
-        marked = markers.c.commit_id.is_not(None) & (commits.c.phase == int(Phase.SOURCE))
-        if connection.execute(
-            later.where(mine, or_(commits.c.phase > int(Phase.SOURCE), marked))
-        ).scalar_one():
-            raise SourceFrozenError(attempt.run_id)
-        dropped = select(commits.c.commit_id).where(mine, commits.c.phase == int(Phase.SOURCE))
-        query = select(segments.c.path).where(segments.c.commit_id.in_(dropped))
-        files = [landscape.location.segments / path for path in connection.execute(query).scalars()]
+    # Kept over all tries: one whose connection was lost may have dropped them.
+    files: set[str] = set()
+    gone: set[int] = set()
+    read_of_source = (commits.c.run_id == attempt.run_id, commits.c.phase == int(Phase.SOURCE))
+    dropped = select(commits.c.commit_id).where(*read_of_source)
+
+    def drop(connection: Connection) -> None:
+        _require_alone(connection, attempt)
+        gone.update(connection.execute(dropped).scalars())
+        named = select(segments.c.path).where(segments.c.commit_id.in_(dropped))
+        files.update(connection.execute(named).scalars())
         for table in reversed(metadata.sorted_tables):
-            if "commit_id" in table.c and table is not commits:
+            if "commit_id" in table.c:
                 connection.execute(delete(table).where(table.c.commit_id.in_(dropped)))
-        count = connection.execute(delete(commits).where(mine, commits.c.phase == int(Phase.SOURCE))).rowcount
+
+    landscape.insist(drop)
     for file in files:
-        storage.remove_file(file)
-    return count
+        storage.remove_file(landscape.location.segments / file)
+    return len(gone)
+
+
+def _require_alone(connection: Connection, attempt: Attempt) -> None:
+    """Makes sure that nothing stands on what was read of the source, and that nobody can commit now."""
+    mine = commits.c.run_id == attempt.run_id
+    check_fence(connection, attempt, CommitKey(Phase.SOURCE, "source", 0), lock=True, exclusive=True)
+    later = select(func.count()).select_from(commits.outerjoin(markers))
+    marked = markers.c.commit_id.is_not(None) & (commits.c.phase == int(Phase.SOURCE))
+    if connection.execute(later.where(mine, or_(commits.c.phase > int(Phase.SOURCE), marked))).scalar_one():
+        raise SourceFrozenError(attempt.run_id)
 
 
 def attempt_folders(landscape: Landscape, run_id: str) -> list[Path]:

@@ -90,9 +90,12 @@ def state_of(process: Process) -> Liveness:
 
 def liveness(landscape: Landscape, run_id: str) -> list[ProcessState]:
     """Every process that registered for the run's latest attempt, as it is now."""
-    with landscape.read() as connection:
+
+    def look(connection: Connection) -> list[ProcessState]:
         number = connection.execute(select(runs.c.fence).where(runs.c.run_id == run_id)).scalar_one_or_none()
         return [] if number is None else process_states(connection, run_id, number)
+
+    return landscape.ask(look)
 
 
 def process_states(connection: Connection, run_id: str, number: int) -> list[ProcessState]:
@@ -226,12 +229,15 @@ def beating(landscape: Landscape, attempt: Attempt, every_s: float = HEARTBEAT_E
 def wait_until(landscape: Landscape, attempt: Attempt, *, step: str, until: datetime | None) -> None:
     """Notes that a step lets go of its process and comes back at a time; with None, that it came back."""
     key = {"run_id": attempt.run_id, "attempt": attempt.number, "step": step}
-    with landscape.transaction() as connection:
+
+    def note(connection: Connection) -> None:
         connection.execute(
             delete(ops_waiting).where(*(ops_waiting.c[name] == value for name, value in key.items()))
         )
         if until is not None:
             connection.execute(insert(ops_waiting).values(**key, until=until))
+
+    landscape.insist(note)
 
 
 def _started(pid: int) -> str | None:

@@ -133,8 +133,7 @@ def _catalogue_table(landscape: Landscape, name: str, run_id: str | None, *, fil
     wanted = select(*columns).order_by(*table.primary_key.columns)
     if run_id is not None:
         wanted = wanted.where(table.c.run_id == run_id)
-    with landscape.read() as connection:
-        rows = connection.execute(wanted).all()
+    rows = landscape.ask(lambda connection: connection.execute(wanted).all())
     values = zip(*rows, strict=True) if rows else ([] for _ in fields)
     return pa.table(
         [pa.array(value, field.type) for value, field in zip(values, fields, strict=True)], fields
@@ -153,8 +152,8 @@ def _segment_files(landscape: Landscape, table: str, run_id: str | None) -> list
     wanted = select(columns.run_id, columns.path, columns.bytes).where(columns.table_name == table)
     if run_id is not None:
         wanted = wanted.where(columns.run_id == run_id)
-    with landscape.read() as connection:
-        rows = connection.execute(wanted.order_by(columns.commit_id)).all()
+    ordered = wanted.order_by(columns.commit_id)
+    rows = landscape.ask(lambda connection: connection.execute(ordered).all())
     files = []
     for run, path, size_bytes in rows:
         file = landscape.location.segments / path

@@ -156,8 +156,7 @@ def run_of_dagster_run(landscape: Landscape, dagster_run_id: str, pipeline: str)
     """The id of the run in which a Dagster run has an attempt on a pipeline."""
     table = schema.attempts.c
     query = select(table.run_id).where(table.dagster_run_id == dagster_run_id, table.pipeline == pipeline)
-    with landscape.read() as connection:
-        return connection.execute(query).scalar_one_or_none()
+    return landscape.ask(lambda connection: connection.execute(query).scalar_one_or_none())
 
 
 def attempts_of_dagster_run(landscape: Landscape, dagster_run_id: str) -> list[AttemptRow]:
@@ -178,8 +177,7 @@ def committed(landscape: Landscape, run_id: str, phase: Phase, node: str) -> set
     """The ordinals of what is committed for a node in a phase."""
     table = schema.commits.c
     query = select(table.ordinal).where(table.run_id == run_id, table.phase == int(phase), table.node == node)
-    with landscape.read() as connection:
-        return set(connection.execute(query).scalars())
+    return landscape.ask(lambda connection: set(connection.execute(query).scalars()))
 
 
 def chunks(landscape: Landscape, run_id: str, stage: int) -> list[ChunkRow]:
@@ -214,9 +212,8 @@ def last_chunk(landscape: Landscape, run_id: str, stage: int) -> ChunkRow | None
 def marker(landscape: Landscape, run_id: str, name: str) -> dict[str, Any] | None:
     """The facts of a marker; None if it is not set."""
     table = schema.markers.c
-    with landscape.read() as connection:
-        query = select(table.facts).where(table.run_id == run_id, table.name == name)
-        return connection.execute(query).scalar_one_or_none()
+    query = select(table.facts).where(table.run_id == run_id, table.name == name)
+    return landscape.ask(lambda connection: connection.execute(query).scalar_one_or_none())
 
 
 def segments_of(
@@ -273,8 +270,7 @@ def tallies(landscape: Landscape, run_id: str) -> tuple[Tally, ...]:
     key = (table.node, table.measure, table.label, table.target)
     query = select(*key, func.sum(table.count).label("total")).where(table.run_id == run_id)
     query = query.group_by(*key).order_by(*key)
-    with landscape.read() as connection:
-        rows = connection.execute(query).all()
+    rows = landscape.ask(lambda connection: connection.execute(query).all())
     return tuple(
         Tally(node, Measure(measure), label, target, int(n)) for node, measure, label, target, n in rows
     )
@@ -325,8 +321,7 @@ def file_of(landscape: Landscape, path: str) -> Path:
 
 
 def _all(landscape: Landscape, query: Select[Any], build: Any) -> list[Any]:
-    with landscape.read() as connection:
-        return [build(row) for row in connection.execute(query).mappings()]
+    return landscape.ask(lambda connection: [build(row) for row in connection.execute(query).mappings()])
 
 
 def _run(row: Any) -> RunRow:

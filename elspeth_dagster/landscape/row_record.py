@@ -183,8 +183,7 @@ class RowRecord:
             .where(made_by.run_id == self.chunk.run_id, made_by.phase == int(key.phase))
             .where(made_by.node == key.node, made_by.ordinal == key.ordinal)
         )
-        with self.landscape.read() as connection:
-            found = connection.execute(query).mappings().all()
+        found = self.landscape.ask(lambda connection: connection.execute(query).mappings().all())
         if not found:
             return None
         named = [row for row in found if row["table_name"] is not None]
@@ -215,8 +214,7 @@ def rows_known(landscape: Landscape, run_id: str) -> int:
 def _last_ordinal(landscape: Landscape, run_id: str, stage: int) -> int | None:
     chunks = schema.chunks.c
     query = select(func.max(chunks.ordinal)).where(chunks.run_id == run_id, chunks.stage == stage)
-    with landscape.read() as connection:
-        found: int | None = connection.execute(query).scalar_one()
+    found: int | None = landscape.ask(lambda connection: connection.execute(query).scalar_one())
     return found
 
 

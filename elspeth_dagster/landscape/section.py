@@ -93,11 +93,14 @@ def _name(attempt: Attempt, partition: str | None) -> str:
 
 def _try_to_enter(landscape: Landscape, attempt: Attempt, name: str) -> _Holder | None:
     """Enters and gives None, or gives who is inside."""
+
+    def enter(connection: Connection) -> _Holder | None:
+        check_fence(connection, attempt, CommitKey(Phase.SINK, "section", 0), lock=True)
+        return _enter_or_look(connection, attempt, name)
+
     while True:
         try:
-            with landscape.transaction() as connection:
-                check_fence(connection, attempt, CommitKey(Phase.SINK, "section", 0), lock=True)
-                return _enter_or_look(connection, attempt, name)
+            return landscape.insist(enter)
         except IntegrityError:
             # Another run entered between the look and the insert: look again.
             continue

@@ -24,7 +24,7 @@ from elspeth_dagster.landscape.attempts import (
 )
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.digest import json_digest
-from elspeth_dagster.landscape.errors import AttemptRefusedError, FenceLostError
+from elspeth_dagster.landscape.errors import AttemptRefusedError, CatalogueLostError, FenceLostError
 from elspeth_dagster.landscape.leftovers import sweep_attempt_leftovers
 from elspeth_dagster.landscape.model import Attempt, AttemptStatus, Phase, PhaseStatus
 from elspeth_dagster.landscape.processes import beating
@@ -58,7 +58,7 @@ def phase_work(
     Raises:
         dg.Failure: For every error on purpose, with the facts as metadata.
     """
-    with _as_failure(compiled), resource.opened() as landscape:
+    with _as_failure(compiled), resource.opened(context.log.warning) as landscape:
         request = _request(context, compiled, launch or Launch(str(compiled.settings.path)))
         attempt = ensure_attempt(landscape, request)
         if attempt.status is AttemptStatus.RUNNING and is_new(landscape, attempt):
@@ -216,6 +216,8 @@ def _told(landscape: Landscape, attempt: Attempt, compiled: Compiled) -> Iterato
     except _NO_FAULT_OF_THE_RUN:
         raise
     except ElspethError as error:
+        if isinstance(error, CatalogueLostError):
+            error.add_note(f"The run is {attempt.run_id}: elspeth resume {attempt.run_id}")
         known: dict[str, Any] = stories.failure(landscape, attempt.run_id, error)
         known |= {"run": attempt.run_id, "attempt": str(attempt.number)}
         known |= metadata.of_rows_so_far(landscape, attempt.run_id, compiled.graph)

@@ -18,7 +18,7 @@ from elspeth_dagster.engine.finish import held_back_before
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.catalogue import Landscape
-from elspeth_dagster.landscape.errors import RunAbandonedError
+from elspeth_dagster.landscape.errors import CatalogueLostError, RunAbandonedError
 from elspeth_dagster.landscape.location import Location
 from elspeth_dagster.landscape.model import RunStatus
 from elspeth_dagster.landscape.processes import require_dead
@@ -159,9 +159,17 @@ class PipelineLaunch:
                 reexecution_options=ReexecutionOptions.from_failure(parent, instance) if parent else None,
             )
             problem = None if result.success else _problem(instance, result.run_id)
-        with Landscape.open(self.location) as landscape:
-            run_id = reads.run_of_dagster_run(landscape, result.run_id, self.compiled.graph.pipeline)
-        return Launched(run_id, result.run_id, problem)
+        return Launched(self._run_of(result.run_id, problem), result.run_id, problem)
+
+    def _run_of(self, dagster_run_id: str, problem: str | None) -> str | None:
+        """The run that a Dagster run worked on; unknown where what stopped it is that nobody can look."""
+        try:
+            with Landscape.open(self.location) as landscape:
+                return reads.run_of_dagster_run(landscape, dagster_run_id, self.compiled.graph.pipeline)
+        except CatalogueLostError:
+            if problem is None:
+                raise
+            return None
 
 
 def _problem(instance: dg.DagsterInstance, dagster_run_id: str) -> str | None:
@@ -245,8 +253,9 @@ def resume_run(run: RunRow, location: Location, how: Resume, *, say: Callable[[s
             if how.acceptance and not held_back_before(landscape, run.run_id):
                 raise NotHeldBackError(run.run_id)
             last = reads.attempts(landscape, run.run_id)[-1]
-            with landscape.read() as connection:
-                require_dead(connection, run.run_id, finished(instance), force=how.force)
+            landscape.ask(
+                lambda connection: require_dead(connection, run.run_id, finished(instance), force=how.force)
+            )
         for line in code_changes(last, compiled):
             say(line)
         parent = _over(instance, last.dagster_run_id)

@@ -5,6 +5,7 @@ import dagster as dg
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.abandon import Abandoned, abandon_run
 from elspeth_dagster.landscape.catalogue import Landscape
+from elspeth_dagster.landscape.model import RunStatus
 from elspeth_dagster.orchestration.attempt import finished
 from elspeth_dagster.orchestration.platform import this_user
 
@@ -25,7 +26,7 @@ def abandon(landscape: Landscape, run_id: str, *, by: str | None, force: bool) -
     with dg.DagsterInstance.get() as instance:
         who = by or this_user()
         done = abandon_run(landscape, run_id, by=who, dagster_finished=finished(instance), force=force)
-        if done.changed:
+        if done.status is RunStatus.ABANDONED:
             last = instance.get_run_by_id(reads.attempts(landscape, run_id)[-1].dagster_run_id)
             if last is not None and not last.is_finished:
                 instance.report_run_failed(last, f"run {run_id} was abandoned by {who}")

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.location import Location
+from elspeth_dagster.landscape.patience import Say, to_log
 from elspeth_dagster.orchestration.platform import landscape_location
 
 
@@ -32,7 +33,11 @@ class LandscapeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return landscape_location(self.catalogue, self.segments)
 
     @contextmanager
-    def opened(self) -> Iterator[Landscape]:
-        """The landscape, open until the block ends."""
-        with Landscape.open(self.location) as landscape:
+    def opened(self, say: Say = to_log) -> Iterator[Landscape]:
+        """The landscape, open until the block ends.
+
+        Args:
+            say: Takes a line for people while the catalogue is away and is waited for.
+        """
+        with Landscape.open(self.location, say=say) as landscape:
             yield landscape

@@ -7,7 +7,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from crash import PIPELINES, drawn, run_cases
+from crash import run_cases
+from crash_cases import PIPELINES, drawn
 
 pytestmark = pytest.mark.dagster_process
 

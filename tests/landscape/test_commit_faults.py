@@ -171,7 +171,7 @@ class _LosesItsAnswer:
 
 
 def test_a_database_that_stays_away_is_named(landscape, attempt, monkeypatch):
-    monkeypatch.setattr("elspeth_dagster.landscape.commits._RECONNECT_WAITS_S", (0.0, 0.0))
+    landscape.patience.limit_s = 0.3
 
     def away(self):
         raise CatalogueLostError("here", "writing", "connection refused")

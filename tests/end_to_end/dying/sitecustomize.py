@@ -1,33 +1,51 @@
-"""Kills the process at a chosen instant: before or after the n-th durable effect of the whole run.
+"""Disturbs a run at chosen instants: before or after the n-th durable effect of all its processes.
 
 Put on PYTHONPATH, it is loaded by every Python process of a run, the steps of the multiprocess executor too.
 `ELSPETH_DYING` is the path of a file that grows by a byte with each effect, so that all processes count
-together; `ELSPETH_DYING_AT` is the effect to die at, 0 for never; `ELSPETH_DYING_BY` the signal, and
-`ELSPETH_DYING_WHO` whether just this process gets it or its whole group.
+together. `ELSPETH_DYING_AT` are the effects to disturb at, none for never. `ELSPETH_DYING_BY` is the signal,
+or the path of a command that is run while the process waits. `ELSPETH_DYING_WHO` says who gets the signal:
+this `process`, its whole `group`, or, with `asleep`, the parent that hands out the steps, whose orphans then
+fall asleep as soon as they are in no transaction.
 """
 
 import contextlib
 import functools
+import multiprocessing
 import os
 import signal
+import subprocess
 
 EFFECTS = (
     "make_folder", "create_file", "overwrite_file", "append_file", "write_file", "fsync_file", "fsync_paths",
     "fsync_folder", "replace_file", "remove_file", "remove_folder_if_empty",
 )  # fmt: skip
+INSTANTS = [int(instant) for instant in os.environ.get("ELSPETH_DYING_AT", "").split()]
+
+TIRED = ["once"] if os.environ.get("ELSPETH_DYING_WHO") == "asleep" else []
+"""Empty once the process has slept."""
 
 
-def _effect() -> None:
+def _effect(*, in_transaction: bool = False) -> None:
     descriptor = os.open(os.environ["ELSPETH_DYING"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(descriptor, b".")
     count = os.fstat(descriptor).st_size
     os.close(descriptor)
-    if count == int(os.environ["ELSPETH_DYING_AT"]):
-        number = signal.Signals[os.environ["ELSPETH_DYING_BY"]]
-        if os.environ["ELSPETH_DYING_WHO"] == "group":
-            os.killpg(os.getpgrp(), number)
-        else:
-            os.kill(os.getpid(), number)
+    if count in INSTANTS:
+        _disturb(os.environ["ELSPETH_DYING_BY"], os.environ["ELSPETH_DYING_WHO"])
+    # Asleep in a transaction, it would keep everybody else out of the catalogue.
+    if TIRED and not in_transaction and count >= INSTANTS[0]:
+        TIRED.clear()
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def _disturb(by: str, who: str) -> None:
+    if os.sep in by:
+        subprocess.run([by], check=True, stdout=subprocess.DEVNULL)
+    elif who == "group":
+        os.killpg(os.getpgrp(), signal.Signals[by])
+    else:
+        parent = multiprocessing.parent_process() if who == "asleep" else None
+        os.kill(os.getpid() if parent is None else parent.pid, signal.Signals[by])
 
 
 def _counted(effect):
@@ -54,7 +72,7 @@ def _install() -> None:
     def counted_transaction(self):
         with transaction(self) as connection:
             yield connection
-            _effect()
+            _effect(in_transaction=True)
         _effect()
 
     Landscape.transaction = counted_transaction

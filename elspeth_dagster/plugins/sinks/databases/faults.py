@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
+from elspeth_dagster.connecting import keeps_out
 from elspeth_dagster.errors import ElspethError
 
 _ROWS = ("22", "23", "44", "54000", "P0001")
@@ -12,14 +13,6 @@ _LOST = ("08", "57P01", "57P02", "57P03", "25P03")
 _MAY_PASS = ("40", "53", "55P03", "57014", "58")
 _SQLITE_ROWS = ("SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG")
 _SQLITE_MAY_PASS = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")
-_STARTING = (
-    "starting up",
-    "shutting down",
-    "recovery",
-    "not yet accepting",
-    "too many",
-    "remaining connection",
-)
 
 
 class RowsRefusedError(ElspethError):
@@ -70,8 +63,7 @@ def _postgresql(error: Any) -> ElspethError:
     if state is None:
         if type(error).__name__ == "DataError":
             return RowsRefusedError(text)
-        refused = "FATAL:" in text and not any(word in text for word in _STARTING)
-        if type(error).__name__ == "OperationalError" and not refused:
+        if type(error).__name__ == "OperationalError" and not keeps_out(text):
             return ConnectionLostError(text)
         return SurroundingsError(text, retryable=False)
     if state.startswith(_ROWS):
