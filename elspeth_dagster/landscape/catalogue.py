@@ -20,6 +20,7 @@ from elspeth_dagster.landscape.errors import (
     UnreadableLandscapeError,
 )
 from elspeth_dagster.landscape.location import Location
+from elspeth_dagster.landscape.mounts import require_reliable_locks
 from elspeth_dagster.landscape.patience import FILE_LIMIT_S, SERVER_LIMIT_S, Patience, Say, Waiting, to_log
 from elspeth_dagster.landscape.schema import REVISIONS
 
@@ -57,20 +58,18 @@ class Landscape:
 
         Args:
             location: Where it is.
-            create: Whether to make one where there is none.
+            create: Whether to make one where there is none: to work in it, not just to look.
             say: Takes a line for people while the database is away and is waited for.
 
         Raises:
             LandscapeMissingError: There is none, and none was to be made.
+            UnsafeFileSystemError: It would be a file where locks cannot be relied on.
             NewerLandscapeError: It was written by a later version of this package.
             UnreadableLandscapeError: There is something else in its place.
             CatalogueLostError: The database cannot be reached.
         """
-        database = location.database
-        if database is not None and not database.exists():
-            if not create:
-                raise LandscapeMissingError(location.display)
-            storage.make_folder(database.parent)
+        if location.database is not None:
+            _prepare_place(location.database, location.display, create=create)
         landscape = cls(location, _engine(location), say)
         try:
             landscape._check_version(create=create)
@@ -181,6 +180,14 @@ class Landscape:
             command.upgrade(config, REVISIONS[-1])
 
         self.insist(upgrade)
+
+
+def _prepare_place(database: Path, display: str, *, create: bool) -> None:
+    if create:
+        require_reliable_locks(database)
+        storage.make_folder(database.parent)
+    elif not database.exists():
+        raise LandscapeMissingError(display)
 
 
 def _version(connection: Connection) -> str | None:

@@ -28,6 +28,19 @@ class LandscapeMissingError(LandscapeError):
         super().__init__(f"there is no landscape at {display}: nothing has been run there yet")
 
 
+class UnsafeFileSystemError(LandscapeError):
+    """A SQLite catalogue would be where locks cannot be relied on."""
+
+    def __init__(self, database: Path, mount: Path, kind: str, allowed_by: str) -> None:
+        super().__init__(
+            f"the catalogue {database} would be a SQLite file on {mount}, which is a network file system "
+            f"({kind}): its locks cannot be relied on, and without them the record can be damaged. Put the "
+            "landscape on a local disk (ELSPETH_LANDSCAPE, --landscape) or the catalogue in PostgreSQL. "
+            f"If only one machine uses it and its locks work there, set {allowed_by}=allow. "
+            "Nothing was written."
+        )
+
+
 class NewerLandscapeError(LandscapeError):
     """The catalogue was written by a later version of this package."""
 
