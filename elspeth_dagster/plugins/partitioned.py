@@ -20,6 +20,14 @@ def partition_problems(settings: Settings, plugins: Mapping[str, Plugin]) -> Ite
         settings: The settings.
         plugins: For each node, an instance of its plugin.
     """
+    for name, sink in settings.sinks.items():
+        option = _unfilled(plugins.get(name))
+        if option:
+            message = (
+                f"{PLACEHOLDER} is filled in where a SQLite file is named, and nowhere else of a database; "
+                "add the rows of all partitions to one table, with 'if_exists: append'"
+            )
+            yield settings.problem((*sink.path, "options", option), message)
     if not settings.dagster.is_partitioned:
         yield from _stray_placeholders(settings)
         return
@@ -51,15 +59,26 @@ def _overwritten(plugin: Plugin | None) -> tuple[str, str]:
     return "", ""
 
 
+def _unfilled(plugin: Plugin | None) -> str:
+    """The option of a database that would keep its placeholder; empty if there is none."""
+    if not isinstance(plugin, DatabaseSink):
+        return ""
+    if PLACEHOLDER in plugin.table:
+        return "table"
+    return "url" if PLACEHOLDER in plugin.options.url and not plugin.url.is_sqlite else ""
+
+
 def _stray_placeholders(settings: Settings) -> Iterator[Problem]:
     nodes: tuple[SourceSettings | SinkSettings, ...] = (settings.source, *settings.sinks.values())
     for node in nodes:
-        if PLACEHOLDER in str(node.options.get("path", "")):
+        for option in ("path", "url"):
+            if PLACEHOLDER not in str(node.options.get(option, "")):
+                continue
             message = (
                 f"{PLACEHOLDER} stands here, but the pipeline has no partitions; "
                 "add 'dagster.partitions' or 'dagster.sensor'"
             )
-            yield settings.problem((*node.path, "options", "path"), message)
+            yield settings.problem((*node.path, "options", option), message)
 
 
 def _sensor_problems(settings: Settings) -> Iterator[Problem]:

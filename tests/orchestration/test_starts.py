@@ -260,6 +260,22 @@ def test_settings_that_do_not_go_together(
     assert definitions.resolve_job_def("good")
 
 
+@pytest.mark.parametrize(
+    ("url", "table"),
+    [
+        ("sqlite:///output/x.db", "orders_{partition}"),
+        ("sqlite:///output/{partition}.db", "orders_{partition}"),
+        ("postgresql://loader@db.example.org/{partition}", "orders"),
+    ],
+)
+def test_a_placeholder_that_no_database_fills_in(platform: Platform, url: str, table: str) -> None:
+    sink = {"plugin": "database", "options": {"url": url, "table": table}}
+    answer = platform.elspeth("validate", platform.pipeline("wrong", change(DAILY, "sinks.out", sink)))
+    assert answer.code == 2
+    assert "{partition} is filled in where a SQLite file is named, and nowhere else" in answer.err
+    assert "one table, with 'if_exists: append'" in answer.err
+
+
 def test_replacing_a_table_for_each_partition(platform: Platform) -> None:
     sink = {"plugin": "database", "options": {"url": "sqlite:///output/x.db", "table": "t"}}
     document = change(DAILY, "sinks.out", sink)
