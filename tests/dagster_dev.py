@@ -61,12 +61,20 @@ class DagsterDev:
         assert "errors" not in answer, answer["errors"]
         return answer["data"]
 
-    def launch(self, job: str, config: Mapping[str, Any] | None = None, assets: Sequence[str] = ()) -> str:
+    def launch(
+        self,
+        job: str,
+        config: Mapping[str, Any] | None = None,
+        assets: Sequence[str] = (),
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
         """Launches a job as the UI does, and gives the Dagster run's id."""
         selector: dict[str, Any] = self.job(job)
         if assets:
             selector["assetSelection"] = [{"path": asset.split("/")} for asset in assets]
+        tagged = {"tags": [{"key": key, "value": value} for key, value in (tags or {}).items()]}
         params = {"selector": selector, "runConfigData": json.dumps(config or {}), "mode": "default"}
+        params["executionMetadata"] = tagged
         return _launched(self.ask(LAUNCH, params=params)["launchPipelineExecution"])
 
     def reexecute(self, dagster_run_id: str, strategy: str) -> str:
