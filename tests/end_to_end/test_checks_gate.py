@@ -1,13 +1,18 @@
 """Checks beside the balance: what is worse than agreed does not leave, unless somebody answers for it."""
 
+import asyncio
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import dagster as dg
 import pytest
 from brittle import MENDED, expected_counts, expected_outputs, settings_of, write_numbers
 from dagster import DagsterEventType, ReexecutionOptions
+from dagster._core.definitions.freshness_evaluator import TimeWindowFreshnessPolicyEvaluator
+from dagster._core.loader import LoadingContextForTest
 from platform_jobs import launch
 from platforms import Platform
 
@@ -238,6 +243,17 @@ def test_rows_that_a_sink_refuses_are_judged_when_all_has_ended(platform: Platfo
     assert found.status.value == "FAILED"
 
 
+def freshness(instance: dg.DagsterInstance, asset: Any, hours: int) -> str:
+    """What Dagster's daemon finds of an asset's age after so many hours."""
+    then = time.time() + hours * 3600
+    clock = "dagster._core.definitions.freshness_evaluator.get_current_timestamp"
+    with mock.patch(clock, return_value=then):
+        judged = TimeWindowFreshnessPolicyEvaluator().evaluate_freshness(
+            LoadingContextForTest(instance), asset
+        )
+        return asyncio.run(judged).value
+
+
 def test_sinks_get_the_freshness_that_the_settings_ask_for(platform: Platform) -> None:
     settings = settings_of("output") | {"dagster": {"freshness": {"fail_after": "50h", "warn_after": "26h"}}}
     platform.write("pipelines/tariffs/settings.yaml", settings)
@@ -249,3 +265,6 @@ def test_sinks_get_the_freshness_that_the_settings_ask_for(platform: Platform) -
     assert policies == {"source": None, "large": agreed, "small": agreed, "odd_ones": agreed}
     with dg.DagsterInstance.get() as instance:
         assert launch("tariffs", instance).success
+        small = graph.get(dg.AssetKey(["tariffs", "small"]))
+        aged = {hours: freshness(instance, small, hours) for hours in (0, 25, 27, 49, 51)}
+    assert aged == {0: "PASS", 25: "PASS", 27: "WARN", 49: "WARN", 51: "FAIL"}
