@@ -9,8 +9,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from dagster_dev import IMPATIENT_YAML, DagsterDev, add_brittle, dagster_dev, example_platform  # noqa: E402
+from dagster_dev import (  # noqa: E402
+    ARRIVALS,
+    IMPATIENT_YAML,
+    DagsterDev,
+    add_brittle,
+    dagster_dev,
+    example_platform,
+)
 from pages import Pages, browser, chromium  # noqa: E402
+from platforms import wait_for  # noqa: E402
 from playwright.sync_api import Page  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
@@ -29,6 +37,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         platform = example_platform(Path(folder) / "platform")
         add_brittle(platform, "tariffs")
+        platform.pipeline("arrivals", ARRIVALS)
         home = Path(folder) / "home"
         home.mkdir()
         (home / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text() + IMPATIENT_YAML)
@@ -50,6 +59,7 @@ def _take_all(server: DagsterDev, pages: Pages) -> None:
     _asset_graph(pages)
     _failure(server, pages)
     _held_back(server, pages)
+    _partitions(server, pages)
 
 
 def _launchpad(pages: Pages) -> None:
@@ -117,6 +127,21 @@ def _held_back(server: DagsterDev, pages: Pages) -> None:
     with _taller(pages.tab, 150):
         pages.text("View full message").click()
         _take(pages.tab, "held-back", height=SIZE[1] + 80)
+
+
+def _partitions(server: DagsterDev, pages: Pages) -> None:
+    shops = ("bergen", "cork", "gdansk", "lyon", "porto")
+    for shop in shops:
+        server.platform.write(f"in/{shop}.csv", "id,amount\n7,3\n8,20\n")
+    pages.turn_on("arrivals__sensor")
+    completed = "SELECT count(*) AS n FROM runs WHERE pipeline = 'arrivals' AND status = 'completed'"
+    wait_for(lambda: bool(server.sql(completed)[0]["n"] == len(shops)), "the files' runs")
+    server.platform.path("in/cork.csv").unlink()
+    server.finished(server.launch("arrivals", tags={"dagster/partition": "cork.csv"}))
+    pages.asset("arrivals/out", "partitions")
+    pages.text("gdansk.csv").click()
+    pages.text("elspeth/quarantined").wait_for()
+    _take(pages.tab, "partitions")
 
 
 @contextmanager
