@@ -74,7 +74,7 @@ class _Append:
         delivery = FileDelivery(publishing.landscape, sink, request, publishing.pieces)
         layout, preview = delivery.layout(), Preview()
         with publishing.refusals() as log, self._scratch() as scratch:
-            with scratch.open("wb") as raw:
+            with storage.create_file(scratch) as raw:
                 raw.write(self._missing_line_end(before))
                 rows = delivery.write(HashingFile(raw), layout, log, preview)
             if rows:
@@ -105,13 +105,11 @@ class _Append:
 
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
-        """A file for what is to be appended, gone in the end."""
+        """The path of a file for what is to be appended, which is gone in the end."""
         publishing = self._publishing
         path = attempt_file(publishing.landscape, publishing.attempt, publishing.key, "append", ".tmp")
-        try:
+        with storage.removed_in_the_end(path):
             yield path
-        finally:
-            path.unlink(missing_ok=True)
 
     def _missing_line_end(self, before: _Before) -> bytes:
         """What has to stand between the old content and ours."""

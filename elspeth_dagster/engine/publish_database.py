@@ -32,6 +32,7 @@ from elspeth_dagster.plugins.sinks.typed import TypedFold
 
 _PART_ROWS = 50_000
 _PART_BYTES = 32 << 20
+_FORGET_TRIES = 2
 
 Result = TypeVar("Result")
 
@@ -108,9 +109,10 @@ class _DatabasePublish:
 
     def forget(self) -> None:
         """Removes the markers; ones that stay do no harm, since no other run has them."""
-        if self._is_there:
+        for _try in range(_FORGET_TRIES if self._is_there else 0):
             with suppress(ConnectionLostError, SurroundingsError), self._database.transaction() as connection:
                 self._markers.forget(connection)
+                return
 
     @property
     def _is_there(self) -> bool:

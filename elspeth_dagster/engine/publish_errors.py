@@ -1,13 +1,9 @@
 """What can stop a publish, each error built from its culprits. What was committed before stays."""
 
-import errno
 from pathlib import Path
 
 from elspeth_dagster.errors import ElspethError
-
-_MAY_PASS = frozenset(
-    {errno.EAGAIN, errno.EBUSY, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.ESTALE, errno.ETIMEDOUT}
-)
+from elspeth_dagster.landscape.errors import may_pass
 
 
 class PublishError(ElspethError):
@@ -32,7 +28,7 @@ class TargetError(PublishError):
     def __init__(self, pipeline: str, sink: str, path: Path, error: OSError) -> None:
         super().__init__(pipeline, sink, f"{path} cannot be written: {error.strerror or error}")
         self.path = path
-        self.retryable = error.errno in _MAY_PASS
+        self.retryable = may_pass(error)
 
 
 class DatabaseTargetError(PublishError):

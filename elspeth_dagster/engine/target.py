@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, BinaryIO
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -17,6 +17,7 @@ from elspeth_dagster.landscape import storage
 from elspeth_dagster.landscape.beside import note_beside
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.commits import CommitKey
+from elspeth_dagster.landscape.errors import StorageError
 from elspeth_dagster.landscape.model import Attempt
 from elspeth_dagster.plugins.sinks.file import Output
 
@@ -100,6 +101,8 @@ class Target:
         except Timeout as error:
             path = Path(lock.lock_file)
             raise TargetLockedError(self.pipeline, self.sink, self.path, path, _LOCK_WAIT_S) from error
+        except OSError as error:
+            raise StorageError(Path(lock.lock_file), "locked", error) from error
         try:
             yield
         finally:
@@ -121,7 +124,6 @@ class Draft:
     landscape: Landscape
     attempt: Attempt
     key: CommitKey
-    _note: Path | None = None
 
     def __post_init__(self) -> None:
         name = f"{self._prefix}.{self.attempt.number}-{token_hex(4)}.tmp"
@@ -130,17 +132,14 @@ class Draft:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Takes care that it is gone in the end, unless it was put in place."""
-        try:
+        note = note_beside(self.landscape, self.attempt, self.key, self.path)
+        # The note goes last: as long as the draft is there, somebody has to know of it.
+        with storage.removed_in_the_end(self.path, note):
             yield
-        except BaseException as error:
-            self.discard(error)
-            raise
-        self.discard()
 
     @contextmanager
     def writing(self) -> Iterator[HashingFile]:
         """The file to write to; it is durable in the end."""
-        self._note = note_beside(self.landscape, self.attempt, self.key, self.path)
         with self.target.touching():
             raw = storage.create_file(self.path)
         with raw:
@@ -155,17 +154,6 @@ class Draft:
             storage.replace_file(self.path, self.target.path)
             storage.fsync_folder(self.target.path.parent)
 
-    def discard(self, error: BaseException | None = None) -> None:
-        """Removes it, if it is there; a failure is noted at the error that is on its way."""
-        try:
-            storage.remove_file(self.path)
-            if self._note is not None:
-                storage.remove_file(self._note)
-        except OSError as failure:
-            if error is None:
-                raise TargetError(self.target.pipeline, self.target.sink, self.path, failure) from failure
-            error.add_note(f"while cleaning up, {self.path} could not be removed: {failure}")
-
     @property
     def _prefix(self) -> str:
         name, sink = self.target.path.name, self.target.sink
@@ -178,7 +166,7 @@ class Draft:
 class _Touching:
     """A file whose refusals are about the target."""
 
-    def __init__(self, target: Target, file: BinaryIO) -> None:
+    def __init__(self, target: Target, file: storage.File) -> None:
         self._target = target
         self._file = file
 
@@ -187,7 +175,7 @@ class _Touching:
             return self._file.write(data)
 
 
-def _keep_mode(file: BinaryIO, path: Path) -> None:
+def _keep_mode(file: storage.File, path: Path) -> None:
     """Gives a new file the permissions of the one that it replaces."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)

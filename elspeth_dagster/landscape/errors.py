@@ -1,13 +1,39 @@
 """What can go wrong with the record, each error built from its culprits."""
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 
 from elspeth_dagster.errors import ElspethError
 
+_MAY_PASS = frozenset(
+    {errno.EAGAIN, errno.EBUSY, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.ESTALE, errno.ETIMEDOUT}
+)
+
+
+def may_pass(error: OSError) -> bool:
+    """Whether what the system refused may succeed later without anyone changing anything."""
+    return error.errno in _MAY_PASS
+
 
 class LandscapeError(ElspethError):
     """Base of the landscape's errors."""
+
+
+class StorageError(LandscapeError, OSError):
+    """The system refused something with a file: no space, no permission, a failing disk."""
+
+    def __init__(self, path: Path, doing: str, error: OSError) -> None:
+        super().__init__(error.errno, error.strerror, str(path))
+        self.path = path
+        self.doing = doing
+        self.retryable = may_pass(error)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} could not be {self.doing}: {self.strerror or self.__cause__}. "
+            "What is committed is kept; mend it, then resume the run."
+        )
 
 
 class LocationError(LandscapeError):

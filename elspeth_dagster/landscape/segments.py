@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from elspeth_dagster.landscape import storage
 from elspeth_dagster.landscape.digest import TableHasher, settled, table_digest
-from elspeth_dagster.landscape.errors import DamagedRecordError
+from elspeth_dagster.landscape.errors import DamagedRecordError, StorageError
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_]+")
 # Sorted or nearly sorted, so that what a value shares with the one before it need not be stored.
@@ -125,12 +125,15 @@ def read_verified(path: Path, *, size_bytes: int, sha256: str) -> pa.Buffer:
 
     Raises:
         DamagedRecordError: It is missing or is not what was recorded.
+        StorageError: It cannot be read.
     """
     try:
         with pa.OSFile(str(path), "rb") as file:
             data = file.read_buffer()
     except FileNotFoundError as error:
         raise DamagedRecordError(path, f"{size_bytes} bytes", "no file") from error
+    except OSError as error:
+        raise StorageError(path, "read", error) from error
     if data.size != size_bytes:
         raise DamagedRecordError(path, f"{size_bytes} bytes", f"{data.size} bytes")
     found = hashlib.sha256(data).hexdigest()
@@ -177,10 +180,7 @@ class _ParquetFile:
         if self._writer is not None:
             # Otherwise the writer would end the file whenever it is collected.
             self._writer.is_open = False
-        try:
-            self._sink.file.close()
-        except OSError as second:
-            error.add_note(f"while closing the file: {second}")
+        self._sink.file.abandon(error)
 
 
 class _HashingFile:
@@ -188,7 +188,7 @@ class _HashingFile:
 
     closed = False
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: storage.File) -> None:
         self.file = file
         self.sha256 = hashlib.sha256()
         self.size_bytes = 0

@@ -6,6 +6,7 @@ import pytest
 from landscape_drafts import records_table, tokens_table, versions_table
 
 from elspeth_dagster.landscape import storage
+from elspeth_dagster.landscape.errors import StorageError
 from elspeth_dagster.landscape.segments import SegmentWriter, file_stem, write_segments
 
 
@@ -47,7 +48,7 @@ def test_a_name_is_never_given_twice_and_always_safe():
 def test_a_file_that_is_there_is_never_written_over(tmp_path):
     path = tmp_path / "t"
     path.write_bytes(b"committed")
-    with pytest.raises(FileExistsError):
+    with pytest.raises(StorageError, match="could not be created or opened: File exists"):
         write_segments({"tokens": path}, {"tokens": tokens_table([1])})
     assert path.read_bytes() == b"committed"
 

@@ -16,8 +16,8 @@ import signal
 import subprocess
 
 EFFECTS = (
-    "make_folder", "create_file", "overwrite_file", "append_file", "write_file", "fsync_file", "fsync_paths",
-    "fsync_folder", "replace_file", "remove_file", "remove_folder_if_empty",
+    "make_folder", "create_file", "append_file", "write_file", "fsync_file", "fsync_folder", "replace_file",
+    "remove_file", "remove_folder_if_empty",
 )  # fmt: skip
 INSTANTS = [int(instant) for instant in os.environ.get("ELSPETH_DYING_AT", "").split()]
 

@@ -190,7 +190,7 @@ def fail_below(folder, call, error):
     does = getattr(storage, call)
 
     def fail(file, *others):
-        path = file if isinstance(file, Path) else Path(file.name)
+        path = file if isinstance(file, Path) else file.path
         if path.parent == folder:
             raise error
         return does(file, *others)
