@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import Connection, delete, exists, func, select
 
 from elspeth_dagster.landscape import storage
 from elspeth_dagster.landscape.catalogue import Landscape
@@ -80,8 +80,7 @@ def purge(landscape: Landscape, run_id: str | None, *, dry_run: bool = False, fo
         NoSuchRunError: There is no such run.
     """
     query = select(runs.c.run_id).order_by(runs.c.created_at, runs.c.run_id)
-    with landscape.read() as connection:
-        known = list(connection.execute(query).scalars())
+    known = landscape.ask(lambda connection: list(connection.execute(query).scalars()))
     if run_id is not None and run_id not in known:
         raise NoSuchRunError(run_id, landscape.location.display)
     chosen = known if run_id is None else [run_id]
@@ -93,13 +92,16 @@ def _purge_run(landscape: Landscape, run_id: str, *, dry_run: bool, force: bool)
     # Listed before looking who is alive and what is committed: a process that begins to write only then gives
     # its files names that are not in the list.
     listed = {folder: entries(folder) for folder in attempt_folders(landscape, run_id)}
-    with landscape.read() as connection:
+
+    def look(connection: Connection) -> tuple[bool, int, list[str], set[str]]:
         query = select(runs.c.status, runs.c.fence).where(runs.c.run_id == run_id)
-        run = connection.execute(query).one()
-        ended = run.status in _ENDED
-        signs = [] if ended else signs_of_life(connection, run_id, run.fence, force=force)
-        owned = owned_files(connection, run_id, with_parts=not ended)
-    over = [folder for folder in listed if ended or int(folder.name) < run.fence]
+        status, fence = connection.execute(query).one()
+        ended = status in _ENDED
+        signs = [] if ended else signs_of_life(connection, run_id, fence, force=force)
+        return ended, fence, signs, owned_files(connection, run_id, with_parts=not ended)
+
+    ended, fence, signs, owned = landscape.ask(look)
+    over = [folder for folder in listed if ended or int(folder.name) < fence]
     dead = over if signs else list(listed)
     found = orphaned(landscape, [file for folder in dead for file in listed[folder]], owned)
     sizes = _sizes(found)
@@ -108,7 +110,7 @@ def _purge_run(landscape: Landscape, run_id: str, *, dry_run: bool, force: bool)
             storage.remove_file(file)
         for folder in over:
             storage.remove_folder_if_empty(folder)
-    return PurgedRun(run_id, len(sizes), sum(sizes), run.fence if signs else None, tuple(signs))
+    return PurgedRun(run_id, len(sizes), sum(sizes), fence if signs else None, tuple(signs))
 
 
 def _sizes(files: Iterable[Path]) -> list[int]:
@@ -125,15 +127,17 @@ def _free_locks(landscape: Landscape, run_id: str | None, *, dry_run: bool) -> i
             runs.c.run_id == ops_waiting.c.run_id, runs.c.fence == ops_waiting.c.attempt, going_on
         ),
     }
-    freed = 0
-    for table, owned in still.items():
-        stale = [~owned] if run_id is None else [~owned, table.c.run_id == run_id]
-        if dry_run:
-            with landscape.read() as connection:
+
+    def free(connection: Connection) -> int:
+        freed = 0
+        for table, owned in still.items():
+            stale = [~owned] if run_id is None else [~owned, table.c.run_id == run_id]
+            if dry_run:
                 freed += connection.execute(
                     select(func.count()).select_from(table).where(*stale)
                 ).scalar_one()
-        else:
-            with landscape.transaction() as connection:
+            else:
                 freed += connection.execute(delete(table).where(*stale)).rowcount
-    return freed
+        return freed
+
+    return landscape.insist(free, read_only=dry_run)

@@ -89,7 +89,7 @@ def fill(folder: Path, room: int) -> Path:
 @pytest.mark.parametrize(
     ("place", "rooms", "told"),
     [
-        ("output", [100 << 10], "output/whole.csv"),
+        ("output", [100 << 10], "output"),
         ("landscape", [MIB, 3 * MIB], "landscape/segments"),
     ],
     ids=["targets", "landscape"],
