@@ -41,7 +41,7 @@ JOINS: dict[str, Any] = {
 APPENDS: dict[str, Any] = {
     "source": {"plugin": "csv", "on_success": "read",
                "options": {"path": "rows.csv", "on_validation_failure": "odd",
-                           "schema": {"mode": "observed"}}},
+                           "schema": {"mode": "fixed", "fields": ["id: int", "name: str", "value: str?"]}}},
     "gates": [{"name": "size", "input": "read", "condition": "len(row['name']) > 5",
                "routes": {"true": "table", "false": "log"}}],
     "sinks": {
@@ -50,7 +50,7 @@ APPENDS: dict[str, Any] = {
         "table": {"plugin": "database", "on_write_failure": "refused",
                   "options": {"url": "sqlite:///output/table.db", "table": "rows", "if_exists": "append",
                               "schema": {"mode": "fixed",
-                                         "fields": ["id: int", "name: str", "value: any"]}}},
+                                         "fields": ["id: int", "name: str", "value: str?"]}}},
         "refused": {"plugin": "json", "options": {"path": "output/refused.jsonl"}},
         "odd": {"plugin": "json", "options": {"path": "output/odd.jsonl"}},
     },
@@ -103,15 +103,17 @@ def drawn(seed: int) -> Case:
         kills=kills,
         forget=chance.random() < 0.2,
     )
-    databases = ("sqlite", "sqlite", "postgresql") if SERVER else ("sqlite",)
-    case = replace(case, catalogue=chance.choice(databases))
-    if case.pipeline == "appends":
-        case = replace(case, table=chance.choice(databases))
+    catalogue, table = (chance.choice(("sqlite", "sqlite", "postgresql")) for _ in range(2))
+    if SERVER:
+        has_table = "table" in PIPELINES[case.pipeline]["sinks"]
+        case = replace(case, catalogue=catalogue, table=table if has_table else "sqlite")
     if case.shards > 1:
-        case = replace(case, orphans=chance.choice(("killed", "alive", "asleep")))
+        case = replace(case, orphans=chance.choice(("killed", "killed", "alive", "asleep")))
     if case.orphans != "killed":
-        ((share, _, _), *_) = kills
-        case = replace(case, kills=((share, "SIGKILL", "parent"),), forget=False)
+        # A run that is completed while orphans sleep has no more instants to be killed at.
+        ((share, _, _), *rest) = kills
+        first = (share, "SIGKILL", "parent")
+        case = replace(case, kills=(first, *rest) if case.orphans == "alive" else (first,), forget=False)
     elif seed >= DEV_FROM_SEED and chance.random() < 0.03:
         case = replace(case, way="dev")
     return case

@@ -217,8 +217,10 @@ def state_of(yard: Yard) -> dict[str, Any]:
         for path in sorted((yard.root / "output").rglob("*"))
         if path.is_file() and path.suffix != ".db"
     }
+    # In the order in which the rows were put in.
+    place = "rowid" if yard.table.kind == "sqlite" else "ctid"
     tables = {
-        name: sorted(yard.table.query(f'SELECT * FROM "{name}"'), key=repr) for name in yard.table.tables()
+        name: yard.table.query(f'SELECT * FROM "{name}" ORDER BY {place}') for name in yard.table.tables()
     }
     counts = {
         name: run[name] for name in ("status", "rows_in", "succeeded", "failed", "quarantined", "outcomes")
