@@ -135,7 +135,7 @@ def _partitions(server: DagsterDev, pages: Pages) -> None:
         server.platform.write(f"in/{shop}.csv", "id,amount\n7,3\n8,20\n")
     pages.turn_on("arrivals__sensor")
     completed = "SELECT count(*) AS n FROM runs WHERE pipeline = 'arrivals' AND status = 'completed'"
-    wait_for(lambda: bool(server.sql(completed)[0]["n"] == len(shops)), "the files' runs")
+    wait_for(lambda: bool(server.sql(completed)[0]["n"] == len(shops)), "the files' runs", 300)
     server.platform.path("in/cork.csv").unlink()
     server.finished(server.launch("arrivals", tags={"dagster/partition": "cork.csv"}))
     pages.asset("arrivals/out", "partitions")
