@@ -1,12 +1,13 @@
 """Why a PostgreSQL server lets nobody in: for now, or until somebody changes something."""
 
-_FOR_NOW = (
-    "starting up",
-    "shutting down",
-    "recovery",
-    "not yet accepting",
-    "too many",
-    "remaining connection",
+# A server in another language says it otherwise, and is then waited for in vain. The other way round, a list
+# of what passes would take such a server's restart for a refusal, and stop what a little patience had saved.
+_FOR_GOOD = (
+    "does not exist",
+    "authentication failed",
+    "pg_hba.conf",
+    "not permitted",
+    "permission denied",
 )
 
 
@@ -16,4 +17,4 @@ def keeps_out(text: str) -> bool:
     Args:
         text: What it says: libpq gives no SQLSTATE for a connection that was never made.
     """
-    return "FATAL:" in text and not any(word in text for word in _FOR_NOW)
+    return "FATAL:" in text and any(word in text for word in _FOR_GOOD)

@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, insert, select, update
 
 from elspeth_dagster.landscape.catalogue import Landscape
-from elspeth_dagster.landscape.errors import CatalogueLostError, RunAliveError
+from elspeth_dagster.landscape.errors import LandscapeError, RunAliveError
 from elspeth_dagster.landscape.model import Attempt, AttemptStatus
 from elspeth_dagster.landscape.schema import attempts, ops_heartbeats, ops_processes, ops_waiting, runs
 
@@ -213,7 +213,7 @@ def beating(landscape: Landscape, attempt: Attempt, every_s: float = HEARTBEAT_E
         while not stop.wait(every_s):
             try:
                 beat(landscape, attempt)
-            except CatalogueLostError:
+            except LandscapeError:
                 # The work itself finds that out at its next commit, and says it; the next beat may succeed.
                 continue
 
