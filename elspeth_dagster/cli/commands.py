@@ -13,9 +13,10 @@ import click
 
 from elspeth_dagster import __version__
 from elspeth_dagster.errors import ElspethError, UsageError
+from elspeth_dagster.orchestration.stopping import INTERRUPTED_EXIT, terminated_as_interrupted
 from elspeth_dagster.settings import MAX_SHARDS, SettingsError
 
-COMPLETED, FAILED, BAD_SETTINGS, INTERRUPTED = 0, 1, 2, 3
+COMPLETED, FAILED, BAD_SETTINGS, INTERRUPTED = 0, 1, 2, INTERRUPTED_EXIT
 _EXIT_BY_STATUS = {"completed": COMPLETED, "failed": FAILED, "interrupted": INTERRUPTED}
 
 _landscape_option = click.option(
@@ -37,7 +38,8 @@ def _reporting(command: Callable[..., int]) -> Callable[..., None]:
     @wraps(command)
     def reporting(*args: Any, **kwargs: Any) -> None:
         try:
-            code = command(*args, **kwargs)
+            with terminated_as_interrupted():
+                code = command(*args, **kwargs)
         except (SettingsError, UsageError) as error:
             _complain(error, as_json=kwargs.get("as_json", False))
             code = BAD_SETTINGS

@@ -30,6 +30,7 @@ from elspeth_dagster.landscape.model import (
     RunStatus,
 )
 from elspeth_dagster.landscape.processes import identify, liveness, register, require_dead
+from elspeth_dagster.landscape.reads import AttemptRow
 from elspeth_dagster.landscape.schema import attempts, phases, runs
 from elspeth_dagster.landscape.section import leave_section
 
@@ -109,7 +110,11 @@ def ensure_attempt(landscape: Landscape, request: AttemptRequest) -> Attempt:
 
 
 def close_attempt(
-    landscape: Landscape, attempt: Attempt, *, status: AttemptStatus, error: Mapping[str, Any] | None = None
+    landscape: Landscape,
+    attempt: Attempt | AttemptRow,
+    *,
+    status: AttemptStatus,
+    error: Mapping[str, Any] | None = None,
 ) -> None:
     """Records that an attempt failed or was interrupted, if it is still the one at work.
 
@@ -380,5 +385,5 @@ def _attempt(row: Row[Any]) -> Attempt:
     )
 
 
-def _is(attempt: Attempt) -> list[Any]:
+def _is(attempt: Attempt | AttemptRow) -> list[Any]:
     return [attempts.c.run_id == attempt.run_id, attempts.c.number == attempt.number]

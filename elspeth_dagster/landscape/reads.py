@@ -14,7 +14,7 @@ from elspeth_dagster.landscape import schema
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.drafts import ArtifactFacts
 from elspeth_dagster.landscape.errors import MissingChunkError, NoSuchRunError
-from elspeth_dagster.landscape.model import AttemptStatus, Phase, RunStatus
+from elspeth_dagster.landscape.model import AttemptStatus, Phase, PhaseStatus, RunStatus
 from elspeth_dagster.landscape.segments import decode_segment, read_verified
 
 
@@ -171,6 +171,13 @@ def attempts(landscape: Landscape, run_id: str) -> list[AttemptRow]:
     table = schema.attempts
     query = select(table).where(table.c.run_id == run_id).order_by(table.c.number)
     return _all(landscape, query, _attempt)
+
+
+def completed_ops(landscape: Landscape, run_id: str) -> set[str]:
+    """Names of the ops that did their work to the end in an attempt on a run."""
+    table = schema.phases.c
+    query = select(table.node).where(table.run_id == run_id, table.status == PhaseStatus.COMPLETED.value)
+    return landscape.ask(lambda connection: set(connection.execute(query).scalars()))
 
 
 def committed(landscape: Landscape, run_id: str, phase: Phase, node: str) -> set[int]:

@@ -9,6 +9,7 @@ import dagster as dg
 from elspeth_dagster import __version__
 from elspeth_dagster.landscape.digest import json_digest
 from elspeth_dagster.orchestration import checks, descriptions, partitions, starts
+from elspeth_dagster.orchestration.executors import executor
 from elspeth_dagster.orchestration.names import PIPELINE_TAG, graph_name, safe_name
 from elspeth_dagster.orchestration.ops import (
     SOURCE_OUTPUT,
@@ -16,6 +17,7 @@ from elspeth_dagster.orchestration.ops import (
     launch_schema,
     sink_output,
 )
+from elspeth_dagster.orchestration.resource import LandscapeResource
 from elspeth_dagster.plugins.compile import Compiled
 
 _UPSTREAM = "source_file"
@@ -44,6 +46,7 @@ def sink_key(pipeline: str, sink: str) -> dg.AssetKey:
 def build_pipeline(
     compiled: Compiled,
     upstream: dg.AssetKey | None,
+    landscape: LandscapeResource,
     *,
     console: str | None = None,
     shards: int | None = None,
@@ -53,6 +56,7 @@ def build_pipeline(
     Args:
         compiled: The pipeline.
         upstream: What the source reads: an external asset, or another pipeline's sink.
+        landscape: Where runs are recorded.
         console: The logger that the job writes to in place of Dagster's own console logger.
         shards: Among how many ops a stage's chunks are shared out, when not as the settings say.
     """
@@ -83,7 +87,7 @@ def build_pipeline(
         code_versions_by_output_name=dict.fromkeys(keys, version),
     )
     assets = _with_freshness(compiled, assets)
-    job = _job(compiled, assets, console, ops.shards)
+    job = _job(compiled, assets, landscape, console, ops.shards)
     return PipelineAssets(assets, job, starts.schedules(compiled, job), starts.sensors(compiled, job))
 
 
@@ -161,7 +165,13 @@ def _descriptions(compiled: Compiled) -> dict[str, str]:
     return {SOURCE_OUTPUT: descriptions.of_source(compiled)} | sinks
 
 
-def _job(compiled: Compiled, assets: dg.AssetsDefinition, console: str | None, shards: int) -> Any:
+def _job(
+    compiled: Compiled,
+    assets: dg.AssetsDefinition,
+    landscape: LandscapeResource,
+    console: str | None,
+    shards: int,
+) -> Any:
     pipeline = compiled.graph.pipeline
     settings = compiled.settings.dagster
     tags = {PIPELINE_TAG: pipeline}
@@ -173,7 +183,7 @@ def _job(compiled: Compiled, assets: dg.AssetsDefinition, console: str | None, s
         description=descriptions.of_job(compiled),
         config=None if settings.is_partitioned else _launch_config(compiled, console),
         tags=tags,
-        executor_def=sharded_executor(shards) if shards > 1 else dg.in_process_executor,
+        executor_def=executor(shards, landscape),
     )
 
 
@@ -206,17 +216,6 @@ def run_config(compiled: Compiled, choices: Mapping[str, Any], console: str | No
 def _loggers_config(console: str | None) -> dict[str, Any]:
     """Run config that chooses a logger in place of Dagster's own."""
     return {"loggers": {console: {}}} if console else {}
-
-
-def sharded_executor(processes: int) -> dg.ExecutorDefinition:
-    """Dagster's multiprocess executor, forking from a process that has everything loaded."""
-    return dg.multiprocess_executor.configured(
-        {
-            "max_concurrent": processes,
-            "start_method": {"forkserver": {"preload_modules": ["elspeth_dagster.orchestration.preload"]}},
-        },
-        name="multiprocess",
-    )
 
 
 def code_version(compiled: Compiled) -> str:

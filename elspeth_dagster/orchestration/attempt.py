@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -28,13 +29,16 @@ from elspeth_dagster.landscape.errors import AttemptRefusedError, CatalogueLostE
 from elspeth_dagster.landscape.leftovers import sweep_attempt_leftovers
 from elspeth_dagster.landscape.model import Attempt, AttemptStatus, Phase, PhaseStatus
 from elspeth_dagster.landscape.processes import beating
-from elspeth_dagster.orchestration import metadata, stories
+from elspeth_dagster.orchestration import again, metadata, stories
 from elspeth_dagster.orchestration.names import FORCE_TAG, RESUME_TAG, RUN_ID_TAG, graph_name
 from elspeth_dagster.orchestration.platform import platform_root
 from elspeth_dagster.orchestration.resource import LandscapeResource
+from elspeth_dagster.orchestration.stopping import Stopping, stopping
 from elspeth_dagster.plugins.compile import Compiled
 from elspeth_dagster.settings import settings_differences
 
+# Dagster closes a generator that it does not continue since it was interrupted.
+_INTERRUPTS = (KeyboardInterrupt, DagsterExecutionInterruptedError, GeneratorExit)
 _NO_FAULT_OF_THE_RUN = (AttemptRefusedError, FenceLostError)
 
 
@@ -66,7 +70,9 @@ def phase_work(
         with (
             beating(landscape, attempt),
             _told(landscape, attempt, compiled),
-            _recorded(context, compiled, landscape, attempt, phase),
+            again.noted(context, landscape, attempt),
+            stopping(lambda: _stopped_at_once(context, compiled, landscape, attempt)) as asked,
+            _recorded(context, compiled, landscape, attempt, phase, asked),
         ):
             yield _work(context, compiled, landscape, attempt)
 
@@ -158,21 +164,27 @@ def _recorded(
     landscape: Landscape,
     attempt: Attempt,
     phase: Phase,
+    asked: Stopping,
 ) -> Iterator[None]:
-    """Logs the phase's start and end, and closes the attempt when the op fails or is interrupted."""
+    """Logs the phase's start and end, and closes the attempt when the op fails for good or is interrupted."""
     node = context.op_handle.name
     log_phase(landscape, attempt, phase, node, PhaseStatus.STARTED)
     try:
         yield
-    except (dg.RetryRequested, *_NO_FAULT_OF_THE_RUN):
+    except _NO_FAULT_OF_THE_RUN:
         raise
-    except (KeyboardInterrupt, DagsterExecutionInterruptedError) as error:
-        if not error.args:
-            error.args = (stories.interruption(landscape, attempt.run_id),)
-        _close(landscape, attempt, AttemptStatus.INTERRUPTED, error, error_facts(error, node, compiled))
+    except _INTERRUPTS as error:
+        with asked.held():
+            if not error.args:
+                error.args = (stories.interruption(landscape, attempt.run_id),)
+            _close(landscape, attempt, AttemptStatus.INTERRUPTED, error, error_facts(error, node, compiled))
         raise
     except BaseException as error:
-        _close(landscape, attempt, AttemptStatus.FAILED, error, error_facts(error, node, compiled))
+        later = again.asked_for(context, error)
+        if later is not None:
+            raise later from error
+        with asked.held():
+            _close(landscape, attempt, AttemptStatus.FAILED, error, error_facts(error, node, compiled))
         raise
     log_phase(landscape, attempt, phase, node, PhaseStatus.COMPLETED)
 
@@ -189,6 +201,21 @@ def _close(
         close_attempt(landscape, attempt, status=status, error=facts)
     except ElspethError as second:
         error.add_note(f"while recording the end of the attempt: {second}")
+
+
+def _stopped_at_once(
+    context: dg.OpExecutionContext, compiled: Compiled, landscape: Landscape, attempt: Attempt
+) -> None:
+    """The last words of a process that is told to stop while it stops."""
+    error = KeyboardInterrupt(stories.interruption(landscape, attempt.run_id))
+    _close(
+        landscape,
+        attempt,
+        AttemptStatus.INTERRUPTED,
+        error,
+        error_facts(error, context.op_handle.name, compiled),
+    )
+    sys.stderr.write(f"{error}\n")
 
 
 def error_facts(error: BaseException, op: str, compiled: Compiled) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import dagster as dg
 
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.orchestration.assets import build_pipeline, sink_key
+from elspeth_dagster.orchestration.executors import executor
 from elspeth_dagster.orchestration.io_manager import IO_MANAGER_KEY, PublishedArtifacts
 from elspeth_dagster.orchestration.markdown import code
 from elspeth_dagster.orchestration.names import PIPELINE_TAG, NameCollisionError, safe_name
@@ -102,7 +103,7 @@ def build_from(
     for compiled in loaded.pipelines:
         upstream = _upstream(compiled, targets, outside)
         try:
-            pipeline = build_pipeline(compiled, upstream, console=console_name, shards=shards)
+            pipeline = build_pipeline(compiled, upstream, recorded, console=console_name, shards=shards)
         except ElspethError as error:
             loaded.broken.append((compiled.settings.path, str(error)))
             continue
@@ -125,7 +126,7 @@ def build_from(
         schedules=schedules,
         sensors=sensors,
         resources={"landscape": recorded, IO_MANAGER_KEY: PublishedArtifacts(landscape=recorded)},
-        executor=dg.in_process_executor,
+        executor=executor(1, recorded),
         loggers={console_name: console} if console_name and console else None,
     )
 

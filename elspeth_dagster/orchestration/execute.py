@@ -10,7 +10,13 @@ from typing import Any
 from uuid import uuid4
 
 import dagster as dg
-from dagster import DagsterRunStatus, ReexecutionOptions, build_reconstructable_job, execute_job
+from dagster import (
+    DagsterExecutionInterruptedError,
+    DagsterRunStatus,
+    ReexecutionOptions,
+    build_reconstructable_job,
+    execute_job,
+)
 
 from elspeth_dagster import __version__
 from elspeth_dagster.engine.checks import Acceptance
@@ -93,9 +99,22 @@ def _console(level: str) -> dg.LoggerDefinition:
         logger.propagate = False
         logger.handlers[:] = [logging.StreamHandler()]
         logger.handlers[0].setFormatter(_Plain())
+        logger.filters[:] = [_is_message]
         return logger
 
     return dg.LoggerDefinition(console, description="One plain line per message, on standard error.")
+
+
+_DEPENDENCIES = "Dependencies for step "
+"""So begin lines that say of each step behind one that failed that it is not executed."""
+
+
+def _is_message(record: logging.LogRecord) -> bool:
+    """Whether it was written for people: events are in Dagster's log, failures are told at the end."""
+    meta = getattr(record, "dagster_meta", None)
+    if not isinstance(meta, dict):
+        return True
+    return meta.get("dagster_event") is None and not str(meta.get("orig_message")).startswith(_DEPENDENCIES)
 
 
 class _Plain(logging.Formatter):
@@ -150,16 +169,29 @@ class PipelineLaunch:
             if partition is not None:
                 partitions.remember(self.compiled, instance, partition)
                 tags = {**(tags or {}), PARTITION_TAG: partition}
-            result = execute_job(
-                job,
-                instance=instance,
-                run_config=None if parent else run_config(self.compiled, choices or {}, CONSOLE_LOGGER),
-                tags=tags,
-                raise_on_error=False,
-                reexecution_options=ReexecutionOptions.from_failure(parent, instance) if parent else None,
-            )
+            try:
+                result = execute_job(
+                    job,
+                    instance=instance,
+                    run_config=None if parent else run_config(self.compiled, choices or {}, CONSOLE_LOGGER),
+                    tags=tags,
+                    raise_on_error=False,
+                    reexecution_options=ReexecutionOptions.from_failure(parent, instance) if parent else None,
+                )
+            except DagsterExecutionInterruptedError as error:
+                raise KeyboardInterrupt from error
             problem = None if result.success else _problem(instance, result.run_id)
-        return Launched(self._run_of(result.run_id, problem), result.run_id, problem)
+        return self._launched(result.run_id, problem)
+
+    def _launched(self, dagster_run_id: str, problem: str | None) -> Launched:
+        """What came of it, by the record."""
+        run_id = self._run_of(dagster_run_id, problem)
+        if problem != _INTERRUPTED:
+            return Launched(run_id, dagster_run_id, problem)
+        if run_id is None:
+            raise KeyboardInterrupt
+        # What is kept and how to go on is in the record.
+        return Launched(run_id, dagster_run_id)
 
     def _run_of(self, dagster_run_id: str, problem: str | None) -> str | None:
         """The run that a Dagster run worked on; unknown where what stopped it is that nobody can look."""
@@ -183,13 +215,20 @@ def _problem(instance: dg.DagsterInstance, dagster_run_id: str) -> str | None:
             if failure.error:
                 return _cause(failure.error)
     for entry in instance.all_logs(dagster_run_id):
-        if entry.dagster_event is not None and entry.dagster_event.is_failure:
-            return entry.message
+        event = entry.dagster_event
+        if event is not None and event.is_failure:
+            error = getattr(event.event_specific_data, "error", None)
+            return _INTERRUPTED if error and error.cls_name == _INTERRUPTED else entry.message
     return None
+
+
+_INTERRUPTED = DagsterExecutionInterruptedError.__name__
 
 
 def _cause(error: Any) -> str:
     """The text of what an error goes back to; Dagster's own wrapping says only which op it was."""
+    if error.cls_name == _INTERRUPTED:
+        return _INTERRUPTED
     texts = [str(error.message).strip()]
     while error.cause is not None:
         error = error.cause
@@ -256,11 +295,12 @@ def resume_run(run: RunRow, location: Location, how: Resume, *, say: Callable[[s
             landscape.ask(
                 lambda connection: require_dead(connection, run.run_id, finished(instance), force=how.force)
             )
+            done = reads.completed_ops(landscape, run.run_id)
         for line in code_changes(last, compiled):
             say(line)
         parent = _over(instance, last.dagster_run_id)
         shards = how.shards or compiled.settings.dagster.shards
-        again = parent is not None and _shards_of(instance, parent) == shards
+        again = parent is not None and _goes_on(instance, parent, shards, done)
     launch = PipelineLaunch(compiled, location, shards=shards, log_level=how.log_level)
     tags = {RUN_ID_TAG: run.run_id} | how.tags
     if parent is not None:
@@ -289,9 +329,17 @@ def _over(instance: dg.DagsterInstance, dagster_run_id: str) -> dg.DagsterRun | 
     return parent if parent is not None and parent.status in can_be else None
 
 
-def _shards_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int:
-    """Among how many ops a Dagster run shared the chunks of stage 0 out."""
+def _goes_on(instance: dg.DagsterInstance, run: dg.DagsterRun, shards: int, done: set[str]) -> bool:
+    """Whether a Dagster run, re-executed from failure, does all that is left of the landscape run.
+
+    It does not when it shared the chunks out among another number of ops, nor when somebody had it run only
+    some steps: those that failed and those behind them are all that Dagster would run again.
+    """
     if run.execution_plan_snapshot_id is None:
-        return 0
+        return False
     plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
-    return sum(".process_0_" in step.key for step in plan.steps)
+    steps = [step.key for step in plan.steps]
+    if sum(".process_0_" in step for step in steps) != shards:
+        return False
+    chosen = run.step_keys_to_execute
+    return chosen is None or all(step in chosen for step in steps if step.rpartition(".")[2] not in done)

@@ -1,7 +1,9 @@
 """The landscape as a Dagster resource."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -32,6 +34,14 @@ class LandscapeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The place, resolved."""
         return landscape_location(self.catalogue, self.segments)
 
+    def location_by(self, run_config: Mapping[str, Any]) -> Location:
+        """The place for a run's configuration, where the resource was not set up for it."""
+        given = run_config.get("resources", {}).get("landscape", {}).get("config", {})
+        catalogue, segments = (
+            _text(given.get(name, getattr(self, name))) for name in ("catalogue", "segments")
+        )
+        return landscape_location(catalogue, segments)
+
     @contextmanager
     def opened(self, say: Say = to_log) -> Iterator[Landscape]:
         """The landscape, open until the block ends.
@@ -41,3 +51,10 @@ class LandscapeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         with Landscape.open(self.location, say=say) as landscape:
             yield landscape
+
+
+def _text(value: Any) -> str:
+    """A configured text, which may be the name of an environment variable."""
+    if isinstance(value, dg.EnvVar):
+        return value.get_value() or ""
+    return os.environ.get(value["env"], "") if isinstance(value, Mapping) else str(value)

@@ -2,14 +2,12 @@
 
 import json
 import os
-import signal
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from brittle import HANGS, settings_of, write_numbers
-from platforms import BIN, DEADLINE_S, Platform, kill, wait_for
+from platforms import Platform
 
 SETTINGS = """\
 source:
@@ -310,28 +308,6 @@ def test_a_process_of_its_own_keeps_logs_off_standard_output(platform: Platform,
     assert "4 rows in, 3 succeeded" in answer.err
     assert "Traceback" not in answer.err
     assert not list(platform.root.glob(".tmp_dagster_home_*"))
-
-
-@pytest.mark.dagster_process
-def test_an_interrupted_run_exits_with_three_and_can_be_resumed(platform: Platform) -> None:
-    write_numbers(platform)
-    platform.write("pipelines/tariffs/plugins/brittle.py", HANGS)
-    settings = platform.write("pipelines/tariffs/settings.yaml", settings_of("output"))
-    process = platform.start(BIN / "elspeth", "run", settings)
-    try:
-        wait_for(platform.path("reached").exists, "the plugin to reach its row")
-        os.kill(process.pid, signal.SIGINT)
-        assert process.wait(timeout=DEADLINE_S) == 3
-    finally:
-        kill(process)
-
-    (run,) = platform.runs()
-    assert run["status"] == "interrupted"
-    assert not platform.path("output").exists()
-    platform.path("go").touch()
-    resumed = platform.resume(run["run_id"])
-    assert resumed.code == 0, resumed.err
-    assert resumed.json["status"] == "completed"
 
 
 def test_secrets_are_neither_stored_nor_printed(platform: Platform) -> None:
