@@ -12,7 +12,7 @@ from elspeth_dagster.engine.parts import Bound
 from elspeth_dagster.engine.refusals import RefusalLog
 from elspeth_dagster.engine.streams import Piece
 from elspeth_dagster.landscape.catalogue import Landscape
-from elspeth_dagster.landscape.errors import DamagedRecordError
+from elspeth_dagster.landscape.errors import DamagedRecordError, StorageError
 from elspeth_dagster.landscape.reads import PartRow, file_of
 from elspeth_dagster.plugins.base import Reason
 from elspeth_dagster.plugins.sinks.facts import keep_mask, without
@@ -167,6 +167,8 @@ def _verified(path: Path, part: PartRow) -> Iterator[bytes]:
                 yield data
     except FileNotFoundError as error:
         raise DamagedRecordError(path, f"sha256 {part.rendered_sha256}", "no file") from error
+    except OSError as error:
+        raise StorageError(path, "read", error) from error
     if digest.hexdigest() != part.rendered_sha256:
         raise DamagedRecordError(path, f"sha256 {part.rendered_sha256}", f"sha256 {digest.hexdigest()}")
 

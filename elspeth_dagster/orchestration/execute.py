@@ -33,6 +33,7 @@ from elspeth_dagster.orchestration import partitions
 from elspeth_dagster.orchestration.assets import run_config
 from elspeth_dagster.orchestration.attempt import finished
 from elspeth_dagster.orchestration.definitions import CONSOLE_LOGGER, FOLDER_VARIABLE, build_from
+from elspeth_dagster.orchestration.home import dagster_instance
 from elspeth_dagster.orchestration.names import (
     ACCEPT_CHECKS_TAG,
     ACCEPTED_BY_TAG,
@@ -157,6 +158,9 @@ class PipelineLaunch:
             tags: Tags of the Dagster run.
             partition: Key of the partition that the run is for.
             parent: A Dagster run to re-execute from failure; its launch-time configuration stays.
+
+        Raises:
+            DagsterHomeError: Dagster's own records cannot be read or written.
         """
         path = self.compiled.settings.path
         os.environ[FOLDER_VARIABLE] = str(path.parent)
@@ -165,7 +169,7 @@ class PipelineLaunch:
             "pipeline_job",
             reconstructable_args=(str(path), self.log_level, self.shards or 0, uuid4().hex),  # type: ignore[arg-type] # declared as a tuple of one
         )
-        with dg.DagsterInstance.get() as instance:
+        with dagster_instance() as instance:
             if partition is not None:
                 partitions.remember(self.compiled, instance, partition)
                 tags = {**(tags or {}), PARTITION_TAG: partition}
@@ -280,6 +284,7 @@ def resume_run(run: RunRow, location: Location, how: Resume, *, say: Callable[[s
         RunAliveError: A process of the last attempt is, or may be, alive.
         RunAbandonedError: The run was given up.
         SettingsGoneError: The settings file is not where it was.
+        DagsterHomeError: Dagster's own records cannot be read or written.
     """
     if run.status is RunStatus.ABANDONED:
         raise RunAbandonedError(run.run_id)
@@ -287,7 +292,7 @@ def resume_run(run: RunRow, location: Location, how: Resume, *, say: Callable[[s
     if not path.is_file():
         raise SettingsGoneError(run.run_id, str(path))
     compiled = compile_pipeline(path)
-    with dg.DagsterInstance.get() as instance:
+    with dagster_instance() as instance:
         with Landscape.open(location) as landscape:
             if how.acceptance and not held_back_before(landscape, run.run_id):
                 raise NotHeldBackError(run.run_id)

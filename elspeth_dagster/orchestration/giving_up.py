@@ -1,12 +1,11 @@
 """Abandoning a run, in the landscape and in what Dagster shows of it."""
 
-import dagster as dg
-
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.abandon import Abandoned, abandon_run
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.model import RunStatus
 from elspeth_dagster.orchestration.attempt import finished
+from elspeth_dagster.orchestration.home import dagster_instance
 from elspeth_dagster.orchestration.platform import this_user
 
 
@@ -23,7 +22,7 @@ def abandon(landscape: Landscape, run_id: str, *, by: str | None, force: bool) -
         NoSuchRunError: There is no such run.
         RunAliveError: It is at work; nothing was changed.
     """
-    with dg.DagsterInstance.get() as instance:
+    with dagster_instance() as instance:
         who = by or this_user()
         done = abandon_run(landscape, run_id, by=who, dagster_finished=finished(instance), force=force)
         if done.status is RunStatus.ABANDONED:

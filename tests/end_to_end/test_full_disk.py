@@ -117,6 +117,24 @@ def test_a_full_disk_stops_a_run_which_goes_on_when_there_is_room(
     ended(platform, expected)
 
 
+@pytest.mark.may_skip
+def test_a_full_disk_under_dagsters_own_records_is_told_and_the_run_goes_on(
+    platform: Platform, disks: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = lay_out(platform)
+    mount(platform.path("disk"), disks)
+    monkeypatch.setenv("DAGSTER_HOME", str(platform.path("disk/home")))
+    expected = undisturbed(platform, settings)
+    ballast = fill(platform.path("disk"), 300 << 10)
+    answer = platform.run(settings, process=True)
+    assert answer.code == 1
+    assert f"Dagster's own records in {platform.path('disk/home')}" in answer.err
+    assert answer.json["error"]["type"] == "DagsterHomeError"
+    ballast.unlink()
+    assert [run["status"] for run in platform.runs()] != ["completed"]
+    ended(platform, expected)
+
+
 def ended(platform: Platform, expected: dict[str, bytes]) -> None:
     """Resumes the one run, which has to end as if nothing had been."""
     (stopped,) = platform.runs()
