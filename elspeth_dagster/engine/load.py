@@ -64,13 +64,12 @@ class _Position:
 
 
 def _resume_position(work: Work, source: Source, *, restart: bool) -> _Position:
-    chunks = reads.chunks(work.landscape, work.run_id, 0)
-    if not chunks:
+    last = reads.last_chunk(work.landscape, work.run_id, 0)
+    if last is None:
         return _Position(0, 0, None)
     if restart or source.replay is Replay.RESTART:
         drop_source_chunks(work.landscape, work.attempt)
         return _Position(0, 0, None)
-    last = chunks[-1]
     return _Position(last.ordinal + 1, last.first_record + last.records, last.cursor)
 
 

@@ -1,6 +1,6 @@
 """PROCESS: sweeps the chunks of a stage that are not committed yet, and commits them one by one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from elspeth_dagster.engine.answers import Recall
@@ -21,6 +21,7 @@ from elspeth_dagster.engine.work import Work
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.commits import CommitKey
 from elspeth_dagster.landscape.model import Phase
+from elspeth_dagster.landscape.reads import PartRow
 from elspeth_dagster.plugins.base import Plugin, Sink, Transform
 from elspeth_dagster.plugins.batch import BatchPlugin
 from elspeth_dagster.rows.records import Records
@@ -48,11 +49,13 @@ def process_shard(work: Work, *, stage: int, shard: int, shards: int) -> int:
     working = {name: p for name, p in made.items() if name in here and isinstance(p, Transform | BatchPlugin)}
     sinks = {name: plugin for name, plugin in made.items() if isinstance(plugin, Sink)}
     contexts = {name: work.context(name) for name in working}
+    aggregation = graph.aggregation_of(stage)
+    members = () if aggregation is None else reads.parts(work.landscape, work.run_id, aggregation.name)
     with opened(working, contexts), one_behind() as behind:
         for ordinal in todo:
             chunk = ChunkCommit(work, CommitKey(Phase.PROCESS, stage_node(stage), ordinal), sinks)
             try:
-                for swept in _sweeps(work, stage, ordinal, working):
+                for swept in _sweeps(work, stage, ordinal, working, members):
                     behind.do(partial(chunk.add, swept))
                 behind.do(chunk.commit)
             except BaseException as error:
@@ -61,8 +64,10 @@ def process_shard(work: Work, *, stage: int, shard: int, shards: int) -> int:
     return len(todo)
 
 
-def _sweeps(work: Work, stage: int, ordinal: int, plugins: Mapping[str, Plugin]) -> Iterator[Swept]:
-    """A chunk's sweeps, slice by slice."""
+def _sweeps(
+    work: Work, stage: int, ordinal: int, plugins: Mapping[str, Plugin], members: Sequence[PartRow]
+) -> Iterator[Swept]:
+    """A chunk's sweeps, slice by slice; `members` are the parts that the stage's aggregation takes."""
     transforms = {name: plugin for name, plugin in plugins.items() if isinstance(plugin, Transform)}
     waits = any(plugin.waits for plugin in transforms.values())
     waiting = Waiting(Recall(work, stage, ordinal), work.workers, work.stopwatch) if waits else None
@@ -74,7 +79,7 @@ def _sweeps(work: Work, stage: int, ordinal: int, plugins: Mapping[str, Plugin])
     plugin = plugins[aggregation.name]
     assert isinstance(plugin, BatchPlugin)
     batches = planned_batches(work, stage, ordinal)
-    yield from _sweep_batches(work, Batching(sweeper, aggregation, plugin, batches))
+    yield from _sweep_batches(work, Batching(sweeper, aggregation, plugin, batches), members)
 
 
 def _sweep_records(work: Work, sweeper: Stage, ordinal: int) -> Iterator[Swept]:
@@ -90,8 +95,7 @@ def _sweep_records(work: Work, sweeper: Stage, ordinal: int) -> Iterator[Swept]:
         yield swept
 
 
-def _sweep_batches(work: Work, batching: Batching) -> Iterator[Swept]:
-    parts = reads.parts(work.landscape, work.run_id, batching.node.name)
+def _sweep_batches(work: Work, batching: Batching, parts: Sequence[PartRow]) -> Iterator[Swept]:
     count = sum(batch.members for batch in batching.batches)
     read = partial(read_members, work.landscape, parts, batching.batches[0].first, count)
     if is_giant(batching, work.chunk_rows):
