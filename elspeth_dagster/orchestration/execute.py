@@ -328,6 +328,8 @@ def _over(instance: dg.DagsterInstance, dagster_run_id: str) -> dg.DagsterRun | 
     """The Dagster run of a dead attempt, to be re-executed from failure; `None` if that is not possible."""
     parent = instance.get_run_by_id(dagster_run_id)
     if parent is not None and not parent.is_finished:
+        # Dagster's daemon is not to do the same at the same time.
+        instance.add_run_tags(dagster_run_id, {"dagster/max_retries": "0"})
         instance.report_run_failed(parent, "its process is gone; the run is being resumed")
         parent = instance.get_run_by_id(dagster_run_id)
     can_be = {DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from elspeth_dagster.landscape.location import Location
 
-_DAGSTER_YAML = "telemetry:\n  enabled: false\nrun_retries:\n  enabled: true\n"
+_DAGSTER_YAML = (
+    "telemetry:\n  enabled: false\nrun_retries:\n  enabled: true\n"
+    "run_monitoring:\n  enabled: true\n  poll_interval_seconds: 30\n"
+)
 
 
 def platform_root(environ: Mapping[str, str] = os.environ) -> Path:

@@ -14,6 +14,8 @@ from elspeth_dagster.plugins.compile import Compiled
 
 _LOOK_EVERY_S = 5
 _RUNS_LOOKED_AT = 25
+_BEGUN_AGAIN = {"dagster/max_retries": "2", "dagster/retry_on_asset_or_op_failure": "false"}
+"""By these tags Dagster's daemon begins a run again that was lost, and leaves one that failed at a step."""
 
 
 class ScheduleError(ElspethError):
@@ -89,7 +91,7 @@ def sensors(compiled: Compiled, job: Any) -> tuple[dg.SensorDefinition, ...]:
             reason = f"no new file; {waiting} not yet settled or readable" if waiting else "no new file"
             return dg.SensorResult(skip_reason=reason, cursor=seen)
         return dg.SensorResult(
-            run_requests=[_request(file) for file in arrived],
+            run_requests=[_request(compiled, file) for file in arrived],
             dynamic_partitions_requests=[known.build_add_request([file.key for file in arrived])],
             cursor=seen,
         )
@@ -105,12 +107,13 @@ def sensors(compiled: Compiled, job: Any) -> tuple[dg.SensorDefinition, ...]:
     )
 
 
-def _request(file: Arrived) -> dg.RunRequest:
+def _request(compiled: Compiled, file: Arrived) -> dg.RunRequest:
     # Dagster takes a run key only once: so a daemon that died in the middle of a tick starts no run twice.
+    again = _BEGUN_AGAIN if compiled.settings.dagster.max_retries is None else {}
     return dg.RunRequest(
         partition_key=file.key,
         run_key=f"{file.key} {file.content} {file.arrival}",
-        tags={CONTENT_TAG: file.content, ARRIVAL_TAG: str(file.arrival)},
+        tags={CONTENT_TAG: file.content, ARRIVAL_TAG: str(file.arrival), **again},
     )
 
 

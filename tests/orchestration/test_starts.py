@@ -5,6 +5,8 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.events import RunFailureReason
+from dagster._core.execution.retries import auto_reexecution_should_retry_run
 from platform_jobs import launch
 from platforms import Platform
 
@@ -81,6 +83,22 @@ def test_each_file_gives_one_run_and_one_partition(platform: Platform, instance:
     assert again[0].run_key != tick.run_requests[0].run_key
     assert launch("arriving", instance, **requested(again[0])).success
     assert platform.read("output/a.csv/out.csv") == b"id\r\n4\r\n"
+
+
+def test_a_run_that_never_began_is_begun_again(platform: Platform, instance: dg.DagsterInstance) -> None:
+    platform.pipeline("arriving", ARRIVING)
+    platform.write("in/a.csv", "id\n1\n")
+    (request,) = sensor_tick(instance).run_requests
+    job = build_definitions("pipelines").resolve_job_def("arriving")
+    run = instance.create_run_for_job(job, tags={**job.run_tags, **request.tags})
+    instance.report_run_failed(run, "the daemon died when it was about to start it")
+    lost = instance.get_run_by_id(run.run_id)
+    assert lost is not None
+    assert auto_reexecution_should_retry_run(instance, lost, RunFailureReason.START_TIMEOUT)
+    assert not auto_reexecution_should_retry_run(instance, lost, RunFailureReason.STEP_FAILURE)
+    again = dg.ReexecutionOptions.from_failure(run.run_id, instance)
+    assert launch("arriving", instance, tags=dict(request.tags), reexecution_options=again).success
+    assert platform.outputs() == {"a.csv/out.csv": b"id\r\n1\r\n"}
 
 
 def test_a_file_that_is_gone_before_its_run_starts(platform: Platform, instance: dg.DagsterInstance) -> None:
