@@ -133,9 +133,9 @@ class Workshop:
         counts = seal_run(work)
         return self.recorded(work, counts.rows_in, counts.outcomes)
 
-    def told(self, run: EngineRun) -> list[dict[str, Any]]:
-        """What `explain` says of every row of a run."""
-        return [explain(self.landscape, run.run_id, row).to_json() for row in range(run.rows_in)]
+    def told(self, run: EngineRun, row: int) -> dict[str, Any]:
+        """What `explain` says of a row."""
+        return explain(self.landscape, run.run_id, row).to_json()
 
     def begin(self, compiled: Compiled, launch: Launch) -> Work:
         """A new run of a pipeline, at its beginning."""

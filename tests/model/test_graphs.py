@@ -5,18 +5,15 @@ The normal run tries 150 cases; more of them:
     ELSPETH_MODEL_EXAMPLES=20000 .venv/bin/python -m pytest tests/model/test_graphs.py -p no:randomly
 """
 
-import os
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 
 from model.cases import Case
-from model.compare import agree
+from model.compare import EXAMPLES, FEW, agree
 from model.engine import Workshop, workshop
 from model.graphs import graph_cases
-
-EXAMPLES = int(os.environ.get("ELSPETH_MODEL_EXAMPLES", "150"))
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +26,7 @@ def shop() -> Iterator[Workshop]:
     max_examples=EXAMPLES,
     deadline=None,
     database=None,
-    derandomize=EXAMPLES <= 150,
+    derandomize=EXAMPLES <= FEW,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.generate, Phase.shrink],
 )

@@ -8,7 +8,6 @@ A disagreement is printed as a call of `agree`; once it is understood it is kept
 """
 
 import ast
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,10 +17,8 @@ from hypothesis import HealthCheck, Phase, event, given, note, reject, settings
 from elspeth_dagster.settings.errors import SettingsError
 from model import batches, boundary, interpreter, joins, nodes, reading, sinks, values, wiring
 from model.cases import LOAD_ERRORS_BY_CHANCE, Case, cases
-from model.compare import agree
+from model.compare import EXAMPLES, FEW, agree
 from model.engine import Workshop, workshop
-
-EXAMPLES = int(os.environ.get("ELSPETH_MODEL_EXAMPLES", "150"))
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +31,7 @@ def shop() -> Iterator[Workshop]:
     max_examples=EXAMPLES,
     deadline=None,
     database=None,
-    derandomize=EXAMPLES <= 150,
+    derandomize=EXAMPLES <= FEW,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.generate, Phase.shrink],
 )
