@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -251,7 +252,9 @@ def freshness(instance: dg.DagsterInstance, asset: Any, hours: int) -> str:
         judged = TimeWindowFreshnessPolicyEvaluator().evaluate_freshness(
             LoadingContextForTest(instance), asset
         )
-        return asyncio.run(judged).value
+        # In a thread of its own: a browser that an earlier test opened has a loop running in this one.
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(asyncio.run, judged).result().value
 
 
 def test_sinks_get_the_freshness_that_the_settings_ask_for(platform: Platform) -> None:

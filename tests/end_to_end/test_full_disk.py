@@ -1,6 +1,7 @@
 """A disk that is really full, and a limit to the size of files: a run stops, and goes on when it can."""
 
 import random
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -150,7 +151,9 @@ def test_a_limit_to_the_size_of_files_stops_a_run_which_goes_on_without_it(platf
     """What a user without the rights to mount anything can have."""
     settings = lay_out(platform)
     expected = undisturbed(platform, settings)
-    limited = f"ulimit -f 1024; exec {BIN / 'elspeth'} run {settings} --json"
+    limited = (
+        f"ulimit -f 1024; exec {shlex.quote(str(BIN / 'elspeth'))} run {shlex.quote(str(settings))} --json"
+    )
     answer = platform.execute("bash", "-c", limited)
     assert answer.code == 1
     assert "File too large" in answer.json["error"]["message"]
