@@ -1,5 +1,6 @@
 """Removing files that nobody needs: of dead attempts, of parts after completion, of a source read again."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -97,13 +98,18 @@ def _require_alone(connection: Connection, attempt: Attempt) -> None:
 
 def attempt_folders(landscape: Landscape, run_id: str) -> list[Path]:
     """The folders of a run's attempts, each named by the attempt's number."""
-    return [path for path in entries(landscape.location.segments / run_id) if path.name.isdigit()]
+    folder = landscape.location.segments / run_id
+    return [folder / name for name in names_in(folder) if name.isdigit()]
 
 
-def entries(folder: Path) -> list[Path]:
-    """What is in a folder; nothing, when somebody else has removed it."""
+def names_in(folder: Path) -> list[str]:
+    """What is in a folder, by name: there may be several files for each chunk of a run.
+
+    Nothing, when somebody else has removed it.
+    """
     try:
-        return sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries)
     except FileNotFoundError:
         return []
 
@@ -117,21 +123,22 @@ def owned_files(connection: Connection, run_id: str, *, with_parts: bool) -> set
     return owned
 
 
-def orphaned(landscape: Landscape, files: Iterable[Path], owned: set[str]) -> list[Path]:
-    """The files that nothing owns, a file beside a target before the note that names it."""
+def orphaned(landscape: Landscape, folder: Path, names: Iterable[str], owned: set[str]) -> list[Path]:
+    """Those files of an attempt that nothing owns, a file beside a target before the note that names it."""
+    stored = folder.relative_to(landscape.location.segments).as_posix()
     found = []
-    for file in files:
-        stored = file.relative_to(landscape.location.segments).as_posix()
-        if stored in owned or file.name.startswith(_EXPORTING):
+    for name in names:
+        if f"{stored}/{name}" in owned or name.startswith(_EXPORTING):
             continue
-        beside = noted_in(file)
-        found += [file] if beside is None else [beside, file]
+        beside = noted_in(folder / name)
+        found += [folder / name] if beside is None else [beside, folder / name]
     return found
 
 
 def _sweep(landscape: Landscape, folders: Iterable[Path], owned: set[str]) -> int:
     removed = 0
     for folder in folders:
-        removed += sum(storage.remove_file(file) for file in orphaned(landscape, entries(folder), owned))
+        files = orphaned(landscape, folder, names_in(folder), owned)
+        removed += sum(map(storage.remove_file, files))
         storage.remove_folder_if_empty(folder)
     return removed

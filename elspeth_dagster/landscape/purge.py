@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, exists, func, select
 from elspeth_dagster.landscape import storage
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.errors import NoSuchRunError
-from elspeth_dagster.landscape.leftovers import attempt_folders, entries, orphaned, owned_files
+from elspeth_dagster.landscape.leftovers import attempt_folders, names_in, orphaned, owned_files
 from elspeth_dagster.landscape.model import RunStatus
 from elspeth_dagster.landscape.processes import signs_of_life
 from elspeth_dagster.landscape.schema import ops_locks, ops_waiting, runs
@@ -91,7 +91,7 @@ def purge(landscape: Landscape, run_id: str | None, *, dry_run: bool = False, fo
 def _purge_run(landscape: Landscape, run_id: str, *, dry_run: bool, force: bool) -> PurgedRun:
     # Listed before looking who is alive and what is committed: a process that begins to write only then gives
     # its files names that are not in the list.
-    listed = {folder: entries(folder) for folder in attempt_folders(landscape, run_id)}
+    listed = {folder: names_in(folder) for folder in attempt_folders(landscape, run_id)}
 
     def look(connection: Connection) -> tuple[bool, int, list[str], set[str]]:
         query = select(runs.c.status, runs.c.fence).where(runs.c.run_id == run_id)
@@ -103,7 +103,7 @@ def _purge_run(landscape: Landscape, run_id: str, *, dry_run: bool, force: bool)
     ended, fence, signs, owned = landscape.ask(look)
     over = [folder for folder in listed if ended or int(folder.name) < fence]
     dead = over if signs else list(listed)
-    found = orphaned(landscape, [file for folder in dead for file in listed[folder]], owned)
+    found = [file for folder in dead for file in orphaned(landscape, folder, listed[folder], owned)]
     sizes = _sizes(found)
     if not dry_run:
         for file in found:

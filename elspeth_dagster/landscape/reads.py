@@ -236,7 +236,9 @@ def segments_of(
     made_by, segment = schema.commits.c, schema.segments.c
     place = (segment.run_id, made_by.phase, made_by.node, made_by.ordinal, segment.table_name)
     facts = (segment.path, segment.rows, segment.bytes, segment.sha256)
-    query = select(*place, *facts).join_from(schema.segments, schema.commits).where(segment.run_id == run_id)
+    query = select(*place, *facts).join_from(schema.segments, schema.commits)
+    # Both, so that the database can come from either side: the segments of one commit are few among many.
+    query = query.where(segment.run_id == run_id, made_by.run_id == run_id)
     wanted = {segment.table_name: table, made_by.phase: phase, made_by.node: node, made_by.ordinal: ordinal}
     for column, value in wanted.items():
         if value is not None:
@@ -266,7 +268,7 @@ def _parts(run_id: str) -> Select[Any]:
     return (
         select(made_by.phase, made_by.node, made_by.ordinal.label("commit_ordinal"), *columns)
         .join_from(schema.parts, schema.commits)
-        .where(table.run_id == run_id)
+        .where(table.run_id == run_id, made_by.run_id == run_id)
         .order_by(table.sink, made_by.phase, made_by.node, made_by.ordinal, table.ordinal)
     )
 
