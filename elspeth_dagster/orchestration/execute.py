@@ -209,21 +209,28 @@ class PipelineLaunch:
 
 
 def _problem(instance: dg.DagsterInstance, dagster_run_id: str) -> str | None:
-    """What Dagster's event log says of the first failure."""
-    for entry in instance.all_logs(dagster_run_id):
-        event = entry.dagster_event
-        if event is not None and event.is_step_failure:
-            failure = event.step_failure_data
-            if failure.user_failure_data and failure.user_failure_data.description:
-                return failure.user_failure_data.description
-            if failure.error:
-                return _cause(failure.error)
-    for entry in instance.all_logs(dagster_run_id):
-        event = entry.dagster_event
-        if event is not None and event.is_failure:
+    """What Dagster's event log says of the failure: of every step that failed, in order, the same said once.
+
+    Where the first of them was interrupted, that alone.
+    """
+    events = [entry.dagster_event for entry in instance.all_logs(dagster_run_id) if entry.dagster_event]
+    texts = [_text(event) for event in events if event.is_step_failure]
+    if texts:
+        others = dict.fromkeys(text for text in texts if text != _INTERRUPTED)
+        return _INTERRUPTED if texts[0] == _INTERRUPTED else "\n".join(others)
+    for event in events:
+        if event.is_failure:
             error = getattr(event.event_specific_data, "error", None)
-            return _INTERRUPTED if error and error.cls_name == _INTERRUPTED else entry.message
+            return _INTERRUPTED if error and error.cls_name == _INTERRUPTED else event.message
     return None
+
+
+def _text(event: dg.DagsterEvent) -> str:
+    """What a step that failed says."""
+    failure = event.step_failure_data
+    if failure.user_failure_data and failure.user_failure_data.description:
+        return failure.user_failure_data.description
+    return _cause(failure.error) if failure.error else str(event.message)
 
 
 _INTERRUPTED = DagsterExecutionInterruptedError.__name__
