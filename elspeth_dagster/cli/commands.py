@@ -97,13 +97,13 @@ def run(
         click.echo(f"warning: {warning}", err=True)
     from elspeth_dagster.orchestration import (  # noqa: PLC0415 - bad settings need no Dagster
         execute,
+        home,
         partitions,
-        platform,
     )
 
     key = partitions.chosen(compiled, partition, source_path)
     location = _prepare(landscape)
-    platform.prepare_dagster_home()
+    home.prepare_dagster_home()
     with _live(location, compiled.graph.pipeline) as level:
         choices = {"limit": limit, "source_path": source_path}
         launched = execute.PipelineLaunch(compiled, location, log_level=level).execute(
@@ -142,7 +142,7 @@ def resume(
     from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415
     from elspeth_dagster.landscape.leftovers import delete_parts  # noqa: PLC0415
     from elspeth_dagster.landscape.model import RunStatus  # noqa: PLC0415
-    from elspeth_dagster.orchestration import execute, platform  # noqa: PLC0415
+    from elspeth_dagster.orchestration import execute, home  # noqa: PLC0415
 
     acceptance = _acceptance(reason, by, accepts=accept_checks)
     location = _prepare(landscape)
@@ -154,7 +154,7 @@ def resume(
     if known.status is RunStatus.COMPLETED:
         click.echo(f"run {run_id} is completed already; nothing was changed", err=True)
         return _report(execute.Launched(run_id, ""), location, as_json=as_json)
-    platform.prepare_dagster_home()
+    home.prepare_dagster_home()
     with _live(location, known.pipeline) as level:
         how = execute.Resume(restart_source, force, shards, acceptance, level)
         launched = execute.resume_run(known, location, how, say=lambda line: click.echo(line, err=True))
@@ -182,9 +182,9 @@ def _acceptance(reason: str | None, by: str | None, *, accepts: bool) -> Any:
 def abandon(run_id: str, by: str | None, landscape: str, *, force: bool, as_json: bool) -> int:
     """Ends a run that nobody will resume, and frees what it holds; its record stays."""
     from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415 - keeps `--help` fast
-    from elspeth_dagster.orchestration import giving_up, platform  # noqa: PLC0415
+    from elspeth_dagster.orchestration import giving_up, home  # noqa: PLC0415
 
-    platform.prepare_dagster_home()
+    home.prepare_dagster_home()
     with Landscape.open(_prepare(landscape), create=False) as opened:
         done = giving_up.abandon(opened, run_id, by=by, force=force)
     if as_json:

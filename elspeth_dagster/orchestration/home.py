@@ -1,13 +1,20 @@
-"""Dagster's own records: what goes wrong with them is an error that says so."""
+"""Dagster's home with its own records: what goes wrong with them is an error that says so."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import dagster as dg
 from sqlalchemy.exc import DBAPIError
 
 from elspeth_dagster.errors import ElspethError
+from elspeth_dagster.orchestration.platform import platform_root
+
+_DAGSTER_YAML = (
+    "telemetry:\n  enabled: false\nrun_retries:\n  enabled: true\n"
+    "run_monitoring:\n  enabled: true\n  poll_interval_seconds: 30\n"
+)
 
 
 class DagsterHomeError(ElspethError):
@@ -20,6 +27,33 @@ class DagsterHomeError(ElspethError):
         )
 
 
+def prepare_dagster_home() -> Path:
+    """Sets `DAGSTER_HOME`, by default `.dagster/` under the root; an empty or new one gets our dagster.yaml.
+
+    Raises:
+        DagsterHomeError: It cannot be made.
+    """
+    named = os.environ.get("DAGSTER_HOME")
+    home = Path(named).expanduser().resolve() if named else platform_root() / ".dagster"
+    with _records_of(str(home)):
+        home.mkdir(parents=True, exist_ok=True)
+        if not any(home.iterdir()):
+            _furnish(home)
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home
+
+
+def _furnish(home: Path) -> None:
+    """Puts our dagster.yaml into a home, whole or not at all."""
+    own = platform_root() / "dagster.yaml"
+    beside = home / "dagster.yaml.new"
+    try:
+        beside.write_text(own.read_text() if own.is_file() else _DAGSTER_YAML)
+        beside.replace(home / "dagster.yaml")
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 @contextmanager
 def dagster_instance() -> Iterator[dg.DagsterInstance]:
     """Dagster's records, open.
@@ -27,11 +61,17 @@ def dagster_instance() -> Iterator[dg.DagsterInstance]:
     Raises:
         DagsterHomeError: They cannot be read or written; what was done inside is not finished.
     """
+    home = os.environ.get("DAGSTER_HOME", "DAGSTER_HOME")
+    with _records_of(home), dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+@contextmanager
+def _records_of(home: str) -> Iterator[None]:
     try:
-        with dg.DagsterInstance.get() as instance:
-            yield instance
+        yield
     except ElspethError:
         raise
     except (DBAPIError, OSError) as error:
         why = error.orig if isinstance(error, DBAPIError) else error
-        raise DagsterHomeError(os.environ.get("DAGSTER_HOME", "DAGSTER_HOME"), str(why)) from error
+        raise DagsterHomeError(home, str(why)) from error

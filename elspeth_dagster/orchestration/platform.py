@@ -1,4 +1,4 @@
-"""Where the platform lives on this machine: its root, Dagster's home, the landscape."""
+"""Where the platform lives on this machine: its root, and the landscape."""
 
 import getpass
 import os
@@ -7,11 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from elspeth_dagster.landscape.location import Location
-
-_DAGSTER_YAML = (
-    "telemetry:\n  enabled: false\nrun_retries:\n  enabled: true\n"
-    "run_monitoring:\n  enabled: true\n  poll_interval_seconds: 30\n"
-)
 
 
 def platform_root(environ: Mapping[str, str] = os.environ) -> Path:
@@ -40,18 +35,6 @@ def landscape_location(catalogue: str = "", segments: str = "") -> Location:
         return Location.parse(root / "landscape", segments=root / segments if segments else None)
     value: str | Path = named if "://" in named else root / Path(named).expanduser()
     return Location.parse(value, segments=root / segments if segments else None)
-
-
-def prepare_dagster_home() -> Path:
-    """Sets `DAGSTER_HOME`, by default `.dagster/` under the root; a home made here gets our dagster.yaml."""
-    named = os.environ.get("DAGSTER_HOME")
-    home = Path(named).expanduser().resolve() if named else platform_root() / ".dagster"
-    if not home.exists():
-        home.mkdir(parents=True)
-        own = platform_root() / "dagster.yaml"
-        (home / "dagster.yaml").write_text(own.read_text() if own.is_file() else _DAGSTER_YAML)
-    os.environ["DAGSTER_HOME"] = str(home)
-    return home
 
 
 def this_user() -> str:

@@ -136,6 +136,27 @@ def test_a_full_disk_under_dagsters_own_records_is_told_and_the_run_goes_on(
     ended(platform, expected)
 
 
+@pytest.mark.may_skip
+def test_no_room_for_dagsters_own_records_to_begin_with(
+    platform: Platform, disks: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = lay_out(platform)
+    home = platform.path("disk/home")
+    mount(home.parent, disks)
+    home.mkdir()
+    ballast = fill(home.parent, 0)
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    answer = platform.run(settings, process=True)
+    assert answer.code == 1
+    assert f"Dagster's own records in {home}" in answer.err
+    assert "No space left on device" in answer.err
+    assert answer.json["error"]["type"] == "DagsterHomeError"
+    ballast.unlink()
+    answer = platform.run(settings, process=True)
+    assert answer.code == 0, answer.err
+    assert "run_monitoring" in (home / "dagster.yaml").read_text()
+
+
 def ended(platform: Platform, expected: dict[str, bytes]) -> None:
     """Resumes the one run, which has to end as if nothing had been."""
     (stopped,) = platform.runs()
