@@ -63,7 +63,7 @@ def explain(landscape: Landscape, run_id: str, row: int) -> Explanation:
         complete = run.status is RunStatus.COMPLETED
         raise NoSuchRowError(run_id, row, rows_known(landscape, run_id), complete=complete)
     received, swept = record.received(), record.swept()
-    tellings = [] if swept is None else list(_tellings(record, swept, _conditions(landscape, run_id)))
+    tellings = [] if swept is None else list(_tellings(record, swept))
     stories = tuple(telling.story() for telling in tellings)
     facts = RowFacts(
         index=row,
@@ -184,8 +184,11 @@ def _is_route(state: RecordedRow) -> bool:
     return state["to"] is not None or state["label"] is not None
 
 
-def _tellings(record: RowRecord, swept: Swept, conditions: Mapping[str, str]) -> Iterator[_Telling]:
+def _tellings(record: RowRecord, swept: Swept) -> Iterator[_Telling]:
     """The row's tokens, parents first."""
+    conditions = {
+        node.name: node.options["condition"] for node in record.nodes if "condition" in node.options
+    }
     made = {token["token"]: token for token in swept.tokens}
     states = _by_token(swept.states)
     for token, facts in made.items():
@@ -246,12 +249,6 @@ def _refused_route(refusal: RecordedRow) -> Route:
     to = refusal["to"]
     mode = None if to is None else "divert"
     return Route(refusal["node"], WRITE_FAILURE, to, mode, load_exact(refusal["reason"]))
-
-
-def _conditions(landscape: Landscape, run_id: str) -> dict[str, str]:
-    """The condition of each node that has one."""
-    nodes = reads.nodes(landscape, run_id)
-    return {node.name: node.options["condition"] for node in nodes if "condition" in node.options}
 
 
 def _status(stories: Sequence[TokenStory]) -> str:

@@ -21,8 +21,9 @@ from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.drafts import CommitKey, answers_node
 from elspeth_dagster.landscape.errors import DamagedRecordError
 from elspeth_dagster.landscape.model import Phase
-from elspeth_dagster.landscape.reads import ChunkRow, SegmentRow
+from elspeth_dagster.landscape.reads import ChunkRow, NodeRow, SegmentRow
 from elspeth_dagster.landscape.segments import read_verified
+from elspeth_dagster.rows.once import once
 from elspeth_dagster.rows.records import Records
 from elspeth_dagster.rows.tokens import root_token
 
@@ -74,6 +75,11 @@ class RowRecord:
     row: int
     _refusals: dict[str, Mapping[bytes, RecordedRow] | None] = field(default_factory=dict)
 
+    @once
+    def nodes(self) -> list[NodeRow]:
+        """The nodes of the run's graph."""
+        return reads.nodes(self.landscape, self.chunk.run_id)
+
     def received(self) -> Records | None:
         """The one record, as received; `None` when records are not kept any more."""
         key = CommitKey(Phase.SOURCE, SOURCE_NODE, self.chunk.ordinal)
@@ -117,8 +123,7 @@ class RowRecord:
 
     def _aggregations(self) -> list[tuple[str, int]]:
         """Every aggregation with the stage behind it, in order: a stage is fed by one before it."""
-        nodes = reads.nodes(self.landscape, self.chunk.run_id)
-        found = [(node.name, node.stage) for node in nodes if node.kind == "aggregation"]
+        found = [(node.name, node.stage) for node in self.nodes if node.kind == "aggregation"]
         return sorted(found, key=lambda aggregation: aggregation[1])
 
     def _chunks_of(self, stage: int, members: Sequence[bytes]) -> range:
