@@ -108,9 +108,8 @@ def kill_through_dagster_dev(yard: Yard, case: Case, at: str, by: str, who: str)
         wait_for(over, "the end of the run, or of what it was launched through")
 
 
-def run_cases(seeds: range, folder: Path, known: Undisturbed | None = None) -> list[str]:
+def run_cases(seeds: range, folder: Path, known: Undisturbed) -> list[str]:
     """Runs the cases of some seeds; gives the failures, each with its case."""
-    known = {} if known is None else known
     return [text for seed in seeds if (text := run_case(f"case-{seed}", drawn(seed), folder, known))]
 
 
