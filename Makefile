@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+# More than two cores have: half of a test that starts processes is waiting for them.
+WORKERS ?= 3
 export DAGSTER_HOME ?= $(CURDIR)/.dagster
 
 .PHONY: setup demo test lint dev bench screenshots clean
@@ -29,7 +31,7 @@ demo: setup
 	@$(BIN)/python scripts/demo.py
 
 test: setup
-	@$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 lint: setup
 	@$(BIN)/ruff format --check .

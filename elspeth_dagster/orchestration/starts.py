@@ -14,8 +14,6 @@ from elspeth_dagster.plugins.compile import Compiled
 
 _LOOK_EVERY_S = 5
 _RUNS_LOOKED_AT = 25
-_BEGUN_AGAIN = {"dagster/max_retries": "2", "dagster/retry_on_asset_or_op_failure": "false"}
-"""By these tags Dagster's daemon begins a run again that was lost, and leaves one that failed at a step."""
 
 
 class ScheduleError(ElspethError):
@@ -39,12 +37,12 @@ def schedules(compiled: Compiled, job: Any) -> tuple[dg.ScheduleDefinition, ...]
 
     def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         if not compiled.settings.dagster.is_partitioned:
-            return dg.RunRequest()
+            return dg.RunRequest(tags=_begun_again(compiled))
         key = _due(compiled, context)
         if key is None:
             return dg.SkipReason("no partition is over yet")
         partitions.remember(compiled, context.instance, key)
-        return dg.RunRequest(partition_key=key)
+        return dg.RunRequest(partition_key=key, tags=_begun_again(compiled))
 
     try:
         schedule = dg.ScheduleDefinition(
@@ -58,6 +56,16 @@ def schedules(compiled: Compiled, job: Any) -> tuple[dg.ScheduleDefinition, ...]
     except (dg.DagsterInvalidDefinitionError, ValueError) as error:
         raise ScheduleError(compiled, error) from error
     return (schedule,)
+
+
+def _begun_again(compiled: Compiled) -> dict[str, str]:
+    """Tags by which Dagster's daemon begins a run again that was lost, and leaves one that failed at a step.
+
+    A pipeline whose settings say how often it is to be re-executed has them from there.
+    """
+    if compiled.settings.dagster.max_retries is not None:
+        return {}
+    return {"dagster/max_retries": "2", "dagster/retry_on_asset_or_op_failure": "false"}
 
 
 def _due(compiled: Compiled, context: dg.ScheduleEvaluationContext) -> str | None:
@@ -109,11 +117,10 @@ def sensors(compiled: Compiled, job: Any) -> tuple[dg.SensorDefinition, ...]:
 
 def _request(compiled: Compiled, file: Arrived) -> dg.RunRequest:
     # Dagster takes a run key only once: so a daemon that died in the middle of a tick starts no run twice.
-    again = _BEGUN_AGAIN if compiled.settings.dagster.max_retries is None else {}
     return dg.RunRequest(
         partition_key=file.key,
         run_key=f"{file.key} {file.content} {file.arrival}",
-        tags={CONTENT_TAG: file.content, ARRIVAL_TAG: str(file.arrival), **again},
+        tags={CONTENT_TAG: file.content, ARRIVAL_TAG: str(file.arrival), **_begun_again(compiled)},
     )
 
 

@@ -198,6 +198,20 @@ def test_a_plain_schedule(platform: Platform, instance: dg.DagsterInstance) -> N
     assert platform.outputs() == {"plain.csv": b"id\r\n1\r\n"}
 
 
+@pytest.mark.parametrize("settings", [PLAIN, DAILY], ids=["plain", "daily"])
+def test_a_scheduled_run_that_was_lost_is_begun_again_unless_the_settings_say_how_often(
+    platform: Platform, instance: dg.DagsterInstance, settings: dict[str, Any]
+) -> None:
+    at = datetime(2026, 5, 5, 4, tzinfo=UTC)
+    platform.pipeline("plain", settings)
+    (request,) = scheduled(instance, "plain", at).run_requests
+    assert request.tags["dagster/max_retries"] == "2"
+    assert request.tags["dagster/retry_on_asset_or_op_failure"] == "false"
+    platform.pipeline("plain", {**settings, "dagster": {**settings["dagster"], "max_retries": 5}})
+    (request,) = scheduled(instance, "plain", at).run_requests
+    assert "dagster/retry_on_asset_or_op_failure" not in request.tags
+
+
 @pytest.mark.parametrize("key", [None, "2026-13-01", "../2026-01-01", "2999-01-01"])
 def test_a_run_for_no_partition_is_refused(
     platform: Platform, instance: dg.DagsterInstance, key: str | None
