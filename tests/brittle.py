@@ -57,6 +57,22 @@ class Brittle(RowTransform):
 '''
 )
 
+DIES = (
+    HEADER
+    + '''
+class Brittle(RowTransform):
+    """Ends its process at one row, the first time, as a kernel does that is out of memory."""
+
+    def process(self, row: dict[str, Any]) -> dict[str, Any] | RowError:
+        died = Path(os.environ["ELSPETH_ROOT"]) / "died"
+        if row["id"] == 23 and not died.exists():
+            died.touch()
+            os.kill(os.getpid(), 9)
+        row["twice"] = row["value"] * 2
+        return RowError("unlucky") if row["id"] % 13 == 0 else row
+'''
+)
+
 ROWS = 40
 
 

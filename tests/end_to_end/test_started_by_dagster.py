@@ -7,12 +7,13 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
+import brittle
 import dagster as dg
 import pytest
-from brittle import counts, record
-from dagster_dev import IMPATIENT_YAML, LOCATION, DagsterDev, dagster_dev
+from dagster_dev import IMPATIENT_YAML, LOCATION, DagsterDev, add_brittle, dagster_dev
 from platforms import DEADLINE_S, DEFINITIONS, HOME_YAML, Platform, wait_for
 
 from elspeth_dagster.orchestration.names import PARTITION_TAG
@@ -74,8 +75,9 @@ def server(dagster_home_template: Path, dagster_homes: Path, platform: Platform)
     )
     platform.pipeline("on_files", ON_FILES)
     platform.pipeline("on_days", ON_DAYS)
-    home = dagster_homes / "started"
-    shutil.copytree(dagster_home_template, home)
+    add_brittle(platform, "dies", brittle.DIES)
+    home = Path(mkdtemp(dir=dagster_homes))
+    shutil.copytree(dagster_home_template, home, dirs_exist_ok=True)
     (home / "dagster.yaml").write_text(HOME_YAML + IMPATIENT_YAML)
     with dagster_dev(platform, home) as running:
         yield running
@@ -148,8 +150,8 @@ def test_the_clock_files_and_backfills_start_pipelines(server: DagsterDev) -> No
     facts = {run["run_id"]: run for run in platform.runs()}
     first = runs["elspeth run"]
     for way, run_id in runs.items():
-        assert counts(facts[run_id]) == counts(facts[first]), way
-        assert record(platform, run_id) == record(platform, first), way
+        assert brittle.counts(facts[run_id]) == brittle.counts(facts[first]), way
+        assert brittle.record(platform, run_id) == brittle.record(platform, first), way
     outputs = platform.outputs("output/files")
     assert {name: outputs[f"a.csv/{name}"] for name in OUTPUTS} == OUTPUTS
     assert outputs["b.csv/large.csv"] == b"id,price\r\n1,11.0\r\n"
@@ -157,3 +159,16 @@ def test_the_clock_files_and_backfills_start_pipelines(server: DagsterDev) -> No
     assert platform.outputs("output/days") == days
     counted = server.sql("SELECT status, count(*) AS n FROM runs WHERE pipeline = 'on_days' GROUP BY ALL")
     assert [tuple(row.values()) for row in counted] == [("completed", 3)]
+
+
+def test_a_run_whose_process_is_killed_is_begun_again_and_goes_on(server: DagsterDev) -> None:
+    """By the tags that a schedule's and a sensor's runs have."""
+    first = server.launch(
+        "dies", tags={"dagster/max_retries": "2", "dagster/retry_on_asset_or_op_failure": "false"}
+    )
+    wait_for(server.platform.path("died").exists, "the row that kills")
+    wait_for(lambda: [at[2] for at in server.attempts("dies")][1:] == ["completed"], "the second attempt")
+    assert server.status(first) == "FAILURE"
+    assert len({run_id for run_id, *_ in server.attempts("dies")}) == 1
+    (run,) = server.platform.runs()
+    assert (run["status"], run["rows_in"]) == ("completed", brittle.ROWS)
