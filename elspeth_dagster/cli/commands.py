@@ -25,7 +25,8 @@ _landscape_option = click.option(
 )  # fmt: skip
 _force_option = click.option(
     "--force", is_flag=True,
-    help="Take processes on other hosts for dead whose last heartbeat is more than a minute old.",
+    help="Take processes on other hosts for dead whose last heartbeat is more than a minute old, and give up "
+    "steps that wait to be tried again.",
 )  # fmt: skip
 _json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on standard output."

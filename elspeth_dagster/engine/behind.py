@@ -26,6 +26,13 @@ class Behind:
         if pending is not None:
             pending.result()
 
+    def settle(self, error: BaseException) -> None:
+        """Waits until nothing is under way, because of an error; one of what was becomes a note on it."""
+        try:
+            self.wait()
+        except Exception as second:  # noqa: BLE001 - whatever it was, the first error wins
+            error.add_note(f"meanwhile, the commit before failed: {type(second).__name__}: {second}")
+
 
 @contextmanager
 def _one_arrow_thread() -> Iterator[None]:
@@ -50,9 +57,6 @@ def one_behind() -> Iterator[Behind]:
         try:
             yield behind
         except BaseException as error:
-            try:
-                behind.wait()
-            except Exception as second:  # noqa: BLE001 - any error of the work behind becomes a note
-                error.add_note(f"meanwhile, the commit before failed: {type(second).__name__}: {second}")
+            behind.settle(error)
             raise
         behind.wait()

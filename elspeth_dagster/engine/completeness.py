@@ -50,6 +50,21 @@ def chunks_to_do(work: Work, stage: int) -> list[int]:
     return [ordinal for ordinal in range(stage_chunks(work, stage)) if ordinal not in done]
 
 
+def require_fed(work: Work, sink: str) -> None:
+    """Makes sure that every sink whose refusals may go to a sink is published before it.
+
+    Raises:
+        IncompleteError: One is not.
+    """
+    sinks = work.compiled.graph.sinks
+    before = sorted({edge.source for edge in work.compiled.graph.in_edges(sink) if edge.source in sinks})
+    published = {artifact.sink for artifact in reads.artifacts(work.landscape, work.run_id)} if before else ()
+    missing = [name for name in before if name not in published]
+    if missing:
+        what = f"sink {sink!r} takes what {', '.join(map(repr, missing))} refuses, which is not published"
+        raise IncompleteError(work.pipeline, work.run_id, what)
+
+
 def require_processed(work: Work, stage: int) -> None:
     """Makes sure that all chunks of a stage are committed.
 

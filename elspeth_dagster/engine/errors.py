@@ -38,7 +38,7 @@ class IncompleteError(ElspethError):
     def __init__(self, pipeline: str, run_id: str, missing: str) -> None:
         self.pipeline = pipeline
         super().__init__(
-            f"pipeline {pipeline!r}, run {run_id}: {missing}. Nothing was published; resume the run."
+            f"pipeline {pipeline!r}, run {run_id}: {missing}. This step did nothing; resume the run."
         )
 
 

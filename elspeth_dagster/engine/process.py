@@ -59,6 +59,8 @@ def process_shard(work: Work, *, stage: int, shard: int, shards: int) -> int:
                     behind.do(partial(chunk.add, swept))
                 behind.do(chunk.commit)
             except BaseException as error:
+                # What is still being written is not to be closed under its writer.
+                behind.settle(error)
                 chunk.abandon(error)
                 raise
     return len(todo)

@@ -171,7 +171,7 @@ class _DatabasePublish:
                 canonical = pool.submit(canonical_lines, bound.rows)
                 reasons = judge(self._sink, fold, bound)
                 if ordinal in known:
-                    reasons = _refused(known[ordinal])
+                    reasons = self._refused(bound, known[ordinal])
                 elif len(reasons) < bound.rows.num_rows:
                     reasons = self._write(ordinal, bound, layout, reasons)
                 log.add(bound, reasons)
@@ -197,18 +197,32 @@ class _DatabasePublish:
             places = [place for place in places if place not in misfits]
 
         def write(connection: sa.Connection) -> dict[int, Reason]:
-            recorded = self._markers.claim(connection, ordinal, _marker(fitting.num_rows, misfits))
+            recorded = self._markers.claim(connection, ordinal, _marker(bound, fitting.num_rows, misfits))
             if recorded is not None:
-                return _refused(recorded)
+                return self._refused(bound, recorded)
             refused = loader(connection, self._sink.table, layout).load(fitting)
             reasons = misfits | {places[place]: reason for place, reason in refused.items()}
             if refused:
-                facts = _marker(fitting.num_rows - len(refused), reasons)
+                facts = _marker(bound, fitting.num_rows - len(refused), reasons)
                 self._markers.settle(connection, ordinal, facts)
             self._publishing.check_fence()
             return reasons
 
         return self._insist(write)
+
+    def _refused(self, bound: Bound, facts: Any) -> dict[int, Reason]:
+        """What was refused of a part whose marker stands; it has to be the very same part."""
+        if facts["tokens"] != _tokens(bound):
+            publishing = self._publishing
+            raise DatabaseTargetError(
+                publishing.attempt.pipeline,
+                publishing.publication.name,
+                self._sink.shown(publishing.context.resolve),
+                "another version of this package, which cut the rows otherwise, put a part of them in; "
+                "resume the run with that version",
+                retryable=False,
+            )
+        return dict(facts["refused"])
 
     def _artifact(self, layout: Layout) -> ArtifactFacts:
         shown = [
@@ -246,12 +260,15 @@ class _DatabasePublish:
             ) from error
 
 
-def _marker(rows: int, reasons: dict[int, Reason]) -> dict[str, Any]:
-    return {"rows": rows, "refused": [[place, reason] for place, reason in sorted(reasons.items())]}
+def _marker(bound: Bound, rows: int, reasons: dict[int, Reason]) -> dict[str, Any]:
+    refused = [[place, reason] for place, reason in sorted(reasons.items())]
+    return {"tokens": _tokens(bound), "rows": rows, "refused": refused}
 
 
-def _refused(facts: Any) -> dict[int, Reason]:
-    return dict(facts["refused"])
+def _tokens(bound: Bound) -> list[Any]:
+    """Which rows a part is of: how many, the first and the last, since parts follow each other."""
+    tokens = bound.rows.tokens
+    return [len(tokens), tokens[0].as_py().hex(), tokens[len(tokens) - 1].as_py().hex()]
 
 
 def _to_json(before: ExistingTable | None) -> dict[str, Any]:

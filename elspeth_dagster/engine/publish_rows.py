@@ -1,6 +1,7 @@
 """Publishing through a sink that takes rows: what a user's own sink does, delivered at least once."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,11 +31,12 @@ def hand_over_rows(publishing: Publishing, sink: RowSink) -> ArtifactFacts:
         FenceLostError: A newer attempt holds the run.
     """
     delivery = _Delivery(publishing, sink)
-    publishing.check_fence()
     with publishing.refusals() as log:
         for piece in publishing.pieces():
             bound = piece.load()
             for offset in range(0, bound.rows.num_rows, _SLICE_ROWS):
+                # What has left cannot be taken back, so whoever lost the run stops as soon as can be.
+                publishing.check_fence()
                 some = bound.slice(offset, min(_SLICE_ROWS, bound.rows.num_rows - offset))
                 log.add(some, delivery.deliver(some))
         return publishing.commit(log, delivery.artifact())
@@ -68,10 +70,10 @@ class _Delivery:
     def artifact(self) -> ArtifactFacts:
         """What the sink has made, by its own account; the hash is over the hashes of the rows."""
         facts: dict[str, Any] = {"delivery": self._sink.delivery, "preview": self._preview.cells}
-        facts |= self._guarded(None, self._sink.finish)
+        facts |= self._guarded(None, lambda: _told(self._sink.finish()))
         return ArtifactFacts(
             self._publishing.publication.name,
-            self._sink.uri(),
+            self._guarded(None, lambda: str(self._sink.uri())),
             type(self._sink).__name__,
             self._rows,
             0,
@@ -103,3 +105,13 @@ class _Delivery:
         publishing = self._publishing
         pipeline, name = publishing.attempt.pipeline, publishing.publication.name
         return SinkFailureError(pipeline, name, span, error, retryable=retryable)
+
+
+def _told(facts: Any) -> dict[str, Any]:
+    """What a sink says at its end, as the record can keep it."""
+    told = {} if facts is None else dict(facts)
+    try:
+        json.dumps(told, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"finish gave what JSON cannot say: {error}") from error
+    return told

@@ -1,5 +1,6 @@
 """SINK: publishes one sink of a run, from what every stage left for it."""
 
+from elspeth_dagster.engine.completeness import require_fed
 from elspeth_dagster.engine.publish import Publication, publish_sink
 from elspeth_dagster.engine.refusals import Failure
 from elspeth_dagster.engine.work import Work
@@ -18,10 +19,12 @@ def publish_sink_of(work: Work, sink: str) -> ArtifactFacts:
     partitions have targets of their own.
 
     Raises:
+        IncompleteError: A sink that comes before it is not published.
         SectionHeldError: Another run stopped while it published.
         ElspethError: As `publish_sink`.
     """
     if work.attempt.status is not AttemptStatus.COMPLETED:
+        require_fed(work, sink)
         partition = work.launch.partition if are_apart(work.compiled.settings) else None
         enter_section(
             work.landscape, work.attempt, partition=partition, say=work.progress.say, pause=work.pause

@@ -129,7 +129,8 @@ def signs_of_life(connection: Connection, run_id: str, number: int, *, force: bo
         connection: A transaction.
         run_id: The run.
         number: The attempt.
-        force: Whether processes of other hosts may be given up when their heartbeats are too old.
+        force: Whether processes of other hosts may be given up when their heartbeats are too old, and steps
+            that wait to be tried again.
     """
     facts = []
     for state in process_states(connection, run_id, number):
@@ -141,7 +142,7 @@ def signs_of_life(connection: Connection, run_id: str, number: int, *, force: bo
     facts += [
         f"with step {row.step} waiting until {row.until:%H:%M:%S} UTC to be tried again"
         for row in connection.execute(waiting)
-        if row.until > back_since
+        if row.until > back_since and not force
     ]
     return facts
 

@@ -1,5 +1,7 @@
 """Work behind the work: in order, errors neither lost nor put before an earlier one."""
 
+import threading
+
 import pytest
 
 from elspeth_dagster.engine.behind import one_behind
@@ -35,3 +37,22 @@ def test_the_error_of_the_block_wins_and_that_behind_becomes_a_note() -> None:
         behind.do(lambda: fail("second"))
         raise KeyError("first")
     assert "second" in caught.value.__notes__[0]
+
+
+def test_after_an_error_nothing_is_under_way_before_files_are_closed() -> None:
+    order: list[str] = []
+    release = threading.Event()
+
+    def write() -> None:
+        release.wait(5)
+        order.append("written")
+        raise OSError("disk")
+
+    with one_behind() as behind:
+        behind.do(write)
+        error = ValueError("plugin")
+        threading.Timer(0.05, release.set).start()
+        behind.settle(error)
+        order.append("closed")
+    assert order == ["written", "closed"]
+    assert "OSError: disk" in error.__notes__[0]

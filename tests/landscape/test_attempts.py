@@ -165,6 +165,16 @@ def test_a_step_that_waits_to_be_tried_again_keeps_the_run(landscape, attempt):
     assert ensure_attempt(landscape, resume(dagster_finished=finished())).number == 2
 
 
+def test_a_step_that_waits_is_given_up_by_force_but_no_living_process(landscape, attempt):
+    wait_until(landscape, attempt, step="process_0_0", until=datetime.now(UTC) + timedelta(hours=6))
+    forced = resume(dagster_finished=finished(), force=True)
+    with pytest.raises(RunAliveError, match=f"process {os.getpid()}"):
+        ensure_attempt(landscape, forced)
+    with landscape.transaction() as connection:
+        connection.execute(update(schema.ops_processes).values(boot_id="an earlier boot"))
+    assert ensure_attempt(landscape, forced).number == 2
+
+
 def test_a_process_of_another_host_is_given_up_only_by_force_and_when_silent(landscape, attempt):
     asked = resume(dagster_finished=finished())
     with landscape.transaction() as connection:

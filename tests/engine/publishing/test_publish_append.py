@@ -233,6 +233,17 @@ def test_a_death_after_the_append_and_before_the_commit_appends_nothing_twice(ca
     assert case.read() == OLD + OURS
 
 
+def test_what_a_dead_attempt_appended_is_made_durable_before_the_commit(case, monkeypatch):
+    old_file(case)
+    swept(case, sink())
+    die_after(case, monkeypatch, len(OURS))
+    durable = []
+    fsync_file = storage.fsync_file
+    monkeypatch.setattr(storage, "fsync_file", lambda file: (durable.append(file.path), fsync_file(file)))
+    case.resumed().publish(sink())
+    assert case.root / "out/rows.csv" in durable
+
+
 def test_a_published_append_is_left_alone(case):
     old_file(case)
     swept(case, sink())

@@ -88,6 +88,24 @@ def test_the_hash_does_not_depend_on_how_rows_are_cut(case, target, monkeypatch)
     assert target.query("SELECT id FROM people ORDER BY id") == [(i // 2,) for i in range(20)]
 
 
+def test_a_part_that_was_cut_otherwise_is_not_taken_for_done(case, target, small_parts, monkeypatch):
+    sink = sink_to(target)
+    case.sweep(sink, people(10))
+    with monkeypatch.context() as patched:
+        die_after_part(patched, 1)
+        with pytest.raises(Killed):
+            case.publish(sink)
+    resumed = case.resumed()
+    with (
+        monkeypatch.context() as patched,
+        pytest.raises(DatabaseTargetError, match="resume the run with that"),
+    ):
+        patched.setattr(publish_database, "_PART_ROWS", 3)
+        resumed.publish(sink)
+    resumed.resumed().publish(sink)
+    assert target.query("SELECT id FROM people ORDER BY id") == [(i,) for i in range(10)]
+
+
 def test_a_table_is_replaced_once(case, target, small_parts, monkeypatch):
     sink = sink_to(target, if_exists="replace")
     target.query("CREATE TABLE people (other TEXT)")

@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -117,6 +118,33 @@ def test_a_position_that_was_not_given_is_a_bug_of_the_plugin(case):
     swept(case, Wrong())
     with pytest.raises(SinkFailureError, match="position 3 of 3 rows"):
         case.publish(Wrong())
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ({"at": datetime(2026, 1, 1, tzinfo=UTC)}, "datetime is not JSON serializable"),
+        ({"share": float("nan")}, "not JSON compliant"),
+        ([1], "TypeError"),
+    ],
+)
+def test_what_a_sink_tells_in_the_end_is_json_or_its_mistake(case, told, why):
+    class Telling(Collecting):
+        def finish(self):
+            return told
+
+    swept(case, Telling())
+    with pytest.raises(SinkFailureError, match=why):
+        case.publish(Telling())
+
+
+def test_a_sink_may_tell_nothing(case):
+    class Silent(Collecting):
+        def finish(self):
+            return None
+
+    swept(case, Silent())
+    assert case.publish(Silent()).rows == 7
 
 
 def test_a_published_sink_is_not_even_opened(case):
