@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from typing import Any
 import click
 
 from elspeth_dagster import __version__
+from elspeth_dagster.cli.plain import plain_lines
 from elspeth_dagster.errors import ElspethError, UsageError
 from elspeth_dagster.orchestration.stopping import INTERRUPTED_EXIT, terminated_as_interrupted
 from elspeth_dagster.settings import MAX_SHARDS, SettingsError
@@ -56,9 +58,9 @@ def _reporting(command: Callable[..., int]) -> Callable[..., None]:
 
 
 def _complain(error: ElspethError, *, as_json: bool) -> None:
-    click.echo(str(error), err=True)
+    click.echo(plain_lines(str(error)), err=True)
     for note in getattr(error, "__notes__", ()):
-        click.echo(note, err=True)
+        click.echo(plain_lines(note), err=True)
     if as_json:
         _print_json({"error": {"type": type(error).__name__, "message": str(error)}})
 
@@ -225,11 +227,11 @@ def _prepare(landscape: str) -> Any:
 
     from elspeth_dagster.orchestration.platform import landscape_location  # noqa: PLC0415
 
+    if landscape and "://" not in landscape:
+        landscape = str(Path(landscape).expanduser().resolve())
     location = landscape_location(landscape)
     if landscape:
-        os.environ["ELSPETH_LANDSCAPE"] = (
-            str(Path(landscape).resolve()) if "://" not in landscape else landscape
-        )
+        os.environ["ELSPETH_LANDSCAPE"] = landscape
     return location
 
 
@@ -249,7 +251,7 @@ def _report(launched: Any, location: Any, *, as_json: bool) -> int:
 
     if launched.run_id is None:
         problem = launched.problem or "Dagster could not start the run"
-        click.echo(problem, err=True)
+        click.echo(plain_lines(problem), err=True)
         if as_json:
             _print_json({"error": {"type": "LaunchError", "message": problem}})
         return FAILED
@@ -259,8 +261,8 @@ def _report(launched: Any, location: Any, *, as_json: bool) -> int:
         _print_json(facts)
     else:
         show.run(facts, launched.problem)
-    if as_json and launched.problem:
-        click.echo(launched.problem, err=True)
+    if launched.problem and (as_json or facts["status"] == "completed"):
+        click.echo(plain_lines(launched.problem), err=True)
     if launched.problem and facts["status"] == "completed":
         return FAILED
     return _EXIT_BY_STATUS.get(facts["status"], FAILED)
@@ -345,11 +347,14 @@ def sql(query: str, landscape: str, *, as_json: bool) -> int:
 
     with Landscape.open(_prepare(landscape), create=False) as opened:
         answer = ask(opened, query)
-    rows = answer.to_pylist()
     if as_json:
-        _print_json({"columns": answer.column_names, "rows": rows})
+        twice = [name for name, times in Counter(answer.column_names).items() if times > 1]
+        if twice:
+            raise UsageError(f"several columns are named {twice[0]!r}; give each a name of its own with AS")
+        _print_json({"columns": answer.column_names, "rows": answer.to_pylist()})
     else:
-        show.table(answer.column_names, [list(row.values()) for row in rows])
+        cells = [column.to_pylist() for column in answer.columns]
+        show.table(answer.column_names, list(zip(*cells, strict=True)))
     return COMPLETED
 
 

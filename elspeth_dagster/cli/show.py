@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from elspeth_dagster.cli.plain import plain, plain_lines
 from elspeth_dagster.landscape.purge import Purged
 
 _COLOURS = {
@@ -44,7 +45,7 @@ def run(facts: dict[str, Any], problem: str | None) -> None:
         error = facts.get("error")
         text = problem or (error["message"] if error else "")
         if text:
-            click.echo(text, err=True)
+            click.echo(plain_lines(text), err=True)
         if facts["status"] != "abandoned":
             console.print(f"  continue it with: elspeth resume {facts['run_id']}")
 
@@ -78,7 +79,7 @@ def runs(found: Sequence[dict[str, Any]], *, now: datetime) -> None:
             f"[{_COLOURS.get(status, 'white')}]{status}",
             _age(facts["started_at"], now),
             *numbers,
-            escape(error["message"]) if error else "",
+            escape(plain_lines(error["message"])) if error else "",
         )
     _console().print(table)
 
@@ -110,9 +111,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """The answer to a query."""
     shown = Table(box=None, pad_edge=False)
     for name in columns:
-        shown.add_column(escape(name), overflow="fold")
+        shown.add_column(escape(plain(name)), overflow="fold")
     for row in rows:
-        shown.add_row(*("" if value is None else escape(str(value)) for value in row))
+        shown.add_row(*("" if value is None else escape(plain_lines(str(value))) for value in row))
     _console().print(shown)
 
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from elspeth_dagster.cli.plain import plain
 from elspeth_dagster.landscape.story import Call, Explanation, Route, State, TokenStory
 
 _COLOURS = {
@@ -48,7 +49,7 @@ def _add_received(story: Tree, explanation: Explanation) -> None:
     received = story.add(_hashed(Text(f"received {row.arrived_at}"), row.source_hash))
     if isinstance(row.data, dict):
         for name, value in row.data.items():
-            received.add(Text(f"{_plain(name)}: {_value(value)}"))
+            received.add(Text(f"{plain(name)}: {_value(value)}"))
     else:
         received.add(Text(_value(row.data)))
 
@@ -101,7 +102,7 @@ def _batch(state: State) -> str:
 
 def _join(reason: dict[str, Any]) -> str:
     joined = f"joined from {', '.join(reason['branches'])}"
-    clashes = ", ".join(map(_plain, reason["clashes"]))
+    clashes = ", ".join(map(plain, reason["clashes"]))
     return f"{joined}; fields that clashed: {clashes}" if clashes else joined
 
 
@@ -131,15 +132,10 @@ def _hashed(title: Text, row_hash: str | None) -> Text:
 
 
 def _facts(facts: dict[str, Any]) -> str:
-    return ", ".join(f"{_plain(name)}: {_value(value)}" for name, value in facts.items())
+    return ", ".join(f"{plain(name)}: {_value(value)}" for name, value in facts.items())
 
 
 def _value(value: Any) -> str:
     """A value as JSON, shortened; `--json` gives all of it."""
-    text = _plain(json.dumps(value, ensure_ascii=False))
+    text = plain(json.dumps(value, ensure_ascii=False))
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"
-
-
-def _plain(text: str) -> str:
-    """What a row says is not trusted, so nothing of it may steer the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,8 +1,8 @@
 """What transforms that wait on something outside have answered: recorded before it is acted on."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,55 +63,74 @@ class Recall:
     work: Work
     stage: int
     chunk: int
-    _asked: Counter[str] = field(default_factory=Counter)
+    _questions: dict[str, list[str]] = field(default_factory=dict)
 
-    def key_for(self, node: Node) -> CommitKey:
-        """Under which key a node's next answers are recorded; each slice of a chunk has its own."""
-        number = self._asked[node.name]
-        self._asked[node.name] += 1
-        return CommitKey(Phase.PROCESS, answers_node(self.stage, node.name, number), self.chunk)
+    def answered(self, node: Node, rows: Rows, ask: Callable[[], Answered]) -> Answered:
+        """What is recorded already about the very same rows, or else what `ask` gives, once that is recorded.
 
-    def answered(self, node: Node, key: CommitKey, rows: Rows, ask: Callable[[], Answered]) -> Answered:
-        """What is recorded already, or else what `ask` gives, once that is recorded.
-
-        Where another process recorded its answers first, those are the ones that count.
+        Each slice of a chunk has answers of its own. When the nodes before were mended meanwhile, or the
+        chunk is sliced otherwise, the rows are others, and they are asked about anew. Where another process
+        recorded its answers first, those are the ones that count.
         """
-        known = self._read(key, rows)
-        if known is not None:
-            return known
-        answered = ask()
-        try:
-            commit(self.work.landscape, self.work.attempt, self._draft(key, node, rows, answered))
-        except DeterminismError:
-            known = self._read(key, rows)
-            if known is None:
-                raise
-            return known
-        return answered
+        question, fresh = _question(rows), None
+        while True:
+            number = self._find(node.name, question)
+            if number is not None:
+                return self._read(self._key(node.name, number))
+            if fresh is None:
+                fresh = ask()
+            key = self._key(node.name, len(self._questions[node.name]))
+            # Somebody else's answers to other rows may have come to this key.
+            with suppress(DeterminismError):
+                draft = self._draft(key, node, rows, fresh, question)
+                commit(self.work.landscape, self.work.attempt, draft)
+                return fresh
 
-    def _draft(self, key: CommitKey, node: Node, rows: Rows, answered: Answered) -> CommitDraft:
+    def _key(self, node: str, number: int) -> CommitKey:
+        return CommitKey(Phase.PROCESS, answers_node(self.stage, node, number), self.chunk)
+
+    def _find(self, node: str, question: str) -> int | None:
+        """The number of the answers to a question; `None` once all that are recorded are to others."""
+        known = self._questions.setdefault(node, [])
+        while question not in known:
+            key = self._key(node, len(known))
+            work = self.work
+            parts = reads.parts_of(work.landscape, work.run_id, key.phase, key.node, key.ordinal)
+            if not parts:
+                return None
+            known.append(parts[0].info["question"])
+        return known.index(question)
+
+    def _draft(
+        self, key: CommitKey, node: Node, rows: Rows, answered: Answered, question: str
+    ) -> CommitDraft:
         done = answered.done
         places = done.parents if isinstance(done, Expanded) else _places(rows.num_rows, done.errors)
         table = done.rows.to_table().append_column(_PLACE, places)
         folder = attempt_folder(self.work.landscape, self.work.attempt)
         name = f"{key.phase.value}-answers-{hashlib.sha256(key.node.encode()).hexdigest()[:12]}-{key.ordinal}"
-        info = {"expanded": isinstance(done, Expanded)}
+        info = {"expanded": isinstance(done, Expanded), "question": question}
         part = write_table(folder, name, table, target=node.name, ordinal=0, content=table, info=info)
         return CommitDraft(key, tables={"calls": _calls(node.name, rows, answered)}, parts=(part,))
 
-    def _read(self, key: CommitKey, rows: Rows) -> Answered | None:
+    def _read(self, key: CommitKey) -> Answered:
         work = self.work
-        segments = reads.segments_of(
+        (segment,) = reads.segments_of(
             work.landscape, work.run_id, phase=key.phase, node=key.node, ordinal=key.ordinal, table="calls"
         )
-        if not segments:
-            return None
-        calls = reads.read_segment(work.landscape, segments[0])
-        if not calls["token"].combine_chunks().equals(rows.tokens):
-            # Another slicing of the same chunk: these are answers to other questions.
-            return None
+        calls = reads.read_segment(work.landscape, segment)
         (part,) = reads.parts_of(work.landscape, work.run_id, key.phase, key.node, key.ordinal)
         return _answered(calls, read_table(work.landscape, part), expanded=part.info["expanded"])
+
+
+def _question(rows: Rows) -> str:
+    """Tells rows from others: which tokens, and what they are."""
+    digest = hashlib.sha256()
+    for column in (rows.tokens, rows.hashes):
+        for value in column.to_pylist():
+            digest.update(len(value).to_bytes(4))
+            digest.update(value)
+    return digest.hexdigest()
 
 
 def _calls(node: str, rows: Rows, answered: Answered) -> pa.Table:

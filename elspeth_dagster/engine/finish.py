@@ -32,7 +32,7 @@ FINAL_CHECKS = "final_checks"
 """The marker with what the checks say once everything has ended."""
 
 
-def check_run(work: Work, acceptance: Acceptance | None = None) -> Verdict:
+def check_run(work: Work, acceptance: Acceptance | None = None, given_in: int | None = None) -> Verdict:
     """Makes sure that every chunk is processed and every node before the sinks balances, then judges.
 
     The checks are evaluated again in each attempt, since their limits may be changed, until one lets the run
@@ -41,6 +41,7 @@ def check_run(work: Work, acceptance: Acceptance | None = None) -> Verdict:
     Args:
         work: The run.
         acceptance: Releases a run from the checks that held it back in an earlier attempt, not from others.
+        given_in: The attempt that it was given for: what held back a later one is not accepted.
 
     Raises:
         IncompleteError: Chunks are missing.
@@ -61,15 +62,18 @@ def check_run(work: Work, acceptance: Acceptance | None = None) -> Verdict:
     released = reads.marker(work.landscape, work.run_id, CHECKED)
     if released is not None:
         return Verdict.of_facts(released)
-    return _judge(work, tallies, marker["rows"], acceptance)
+    accepted = held_back_before(work.landscape, work.run_id, given_in) if acceptance else set()
+    return _judge(work, tallies, marker["rows"], acceptance, accepted)
 
 
-def _judge(work: Work, tallies: Sequence[Tally], records: int, acceptance: Acceptance | None) -> Verdict:
+def _judge(
+    work: Work, tallies: Sequence[Tally], records: int, acceptance: Acceptance | None, accepted: set[str]
+) -> Verdict:
     """Evaluates the checks and records what they say: as the run's release, or as this attempt's refusal."""
     bound = counts_before_publishing(work.compiled.graph, tallies, records=records)
     verdict = Verdict(records, evaluate(work.compiled.settings.dagster.checks, bound))
     held = {result.check for result in verdict.held_back_by}
-    if held and acceptance and held <= held_back_before(work.landscape, work.run_id):
+    if held and held <= accepted:
         verdict = replace(verdict, accepted=acceptance)
     number, name = (
         (work.attempt.number, f"{HELD_BACK}:{work.attempt.number}") if verdict.held_back_by else (0, CHECKED)
@@ -85,9 +89,10 @@ def counts_so_far(work: Work) -> Counts:
     return counts_before_publishing(work.compiled.graph, tallies, records=source_marker(work)["rows"])
 
 
-def held_back_before(landscape: Landscape, run_id: str) -> set[str]:
-    """The names of the checks that held a run back in its latest attempt that came so far."""
+def held_back_before(landscape: Landscape, run_id: str, attempt: int | None = None) -> set[str]:
+    """The names of the checks that held a run back in the latest attempt so far, or the latest before one."""
     numbers = reads.committed(landscape, run_id, Phase.PROCESS, "check") - {0}
+    numbers = {number for number in numbers if attempt is None or number < attempt}
     facts = reads.marker(landscape, run_id, f"{HELD_BACK}:{max(numbers)}") if numbers else None
     return {result.check for result in Verdict.of_facts(facts).held_back_by} if facts else set()
 

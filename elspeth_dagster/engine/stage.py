@@ -83,9 +83,9 @@ class Stage:
             if arrived is None:
                 return None
             held[name] = arrived
-            key, rows = waiting.recall.key_for(node), arrived.rows
+            rows = arrived.rows
             ask = partial(walk.naming, node, rows, partial(waiting.ask, plugin, rows, self.retry))
-            return partial(waiting.recall.answered, node, key, rows, ask)
+            return partial(waiting.recall.answered, node, rows, ask)
 
         def finish(name: str, answered: Answered) -> None:
             walk.record.position = positions[name]

@@ -35,7 +35,7 @@ def abandon_run(
     run_id: str,
     *,
     by: str,
-    dagster_finished: Callable[[str], bool],
+    dagster_finished: Callable[[str], bool | None],
     force: bool = False,
 ) -> Abandoned:
     """Gives a run up: it can commit nothing more, its locks are freed, its record stays.
@@ -46,7 +46,7 @@ def abandon_run(
         landscape: The landscape.
         run_id: The run.
         by: Who gives it up, for the record.
-        dagster_finished: Tells whether a Dagster run is over, as far as Dagster knows.
+        dagster_finished: Tells whether a Dagster run is over; None when Dagster does not know it.
         force: Whether the user takes old heartbeats of other hosts for death.
 
     Raises:

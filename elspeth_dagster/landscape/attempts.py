@@ -60,7 +60,7 @@ class AttemptRequest:
         launch: The launch-time configuration; JSON.
         engine_version: Version of this package.
         code: Hash of each node's code, by node.
-        dagster_finished: Tells whether a Dagster run is over, as far as Dagster knows.
+        dagster_finished: Tells whether a Dagster run is over; None when Dagster does not know it.
         comparable: Gives, for stored and present settings, the differences that forbid going on.
         force: Whether the user takes old heartbeats of other hosts for death.
         other_pids: Other processes of this host that the Dagster run depends on, such as its run worker.
@@ -76,7 +76,7 @@ class AttemptRequest:
     launch: Mapping[str, Any]
     engine_version: str
     code: Mapping[str, str]
-    dagster_finished: Callable[[str], bool]
+    dagster_finished: Callable[[str], bool | None]
     comparable: Callable[[dict[str, Any], dict[str, Any]], list[str]]
     force: bool = False
     other_pids: tuple[int, ...] = ()
@@ -310,8 +310,8 @@ def _continue(connection: Connection, request: AttemptRequest, run: Row[Any]) ->
     if differences:
         raise SettingsChangedError(run.run_id, differences)
     now = datetime.now(UTC)
+    require_dead(connection, run.run_id, request.dagster_finished, force=request.force)
     if latest.status == AttemptStatus.RUNNING:
-        require_dead(connection, run.run_id, request.dagster_finished, force=request.force)
         superseded = {"status": AttemptStatus.SUPERSEDED.value, "ended_at": now}
         connection.execute(update(attempts).where(*_is(_attempt(latest))).values(**superseded))
     fence = run.fence + 1

@@ -30,7 +30,7 @@ def answers_node(stage: int, node: str, number: int) -> str:
     Args:
         stage: The stage.
         node: The transform.
-        number: Of the slice, where a chunk is swept slice by slice.
+        number: Of the slice, where a chunk is swept slice by slice, or was asked about anew.
     """
     return f"answers_{stage}_{node}" + (f":{number}" if number else "")
 

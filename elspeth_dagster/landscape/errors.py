@@ -4,7 +4,7 @@ import errno
 from collections.abc import Sequence
 from pathlib import Path
 
-from elspeth_dagster.errors import ElspethError
+from elspeth_dagster.errors import ElspethError, UsageError
 
 _MAY_PASS = frozenset(
     {errno.EAGAIN, errno.EBUSY, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.ESTALE, errno.ETIMEDOUT}
@@ -36,7 +36,7 @@ class StorageError(LandscapeError, OSError):
         )
 
 
-class LocationError(LandscapeError):
+class LocationError(LandscapeError, UsageError):
     """A landscape location that cannot be used as it is written."""
 
     def __init__(self, value: str, why: str) -> None:

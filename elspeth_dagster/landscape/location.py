@@ -11,7 +11,7 @@ CATALOGUE_FILE = "catalogue.db"
 SEGMENTS_FOLDER = "segments"
 
 _URL = re.compile(r"(?P<dialect>[a-z]+)(?:\+(?P<driver>[a-z0-9]+))?://(?P<rest>.*)", re.DOTALL)
-_PASSWORD = re.compile(r"(//[^/@:]*:)[^@]*@")
+_PASSWORD = re.compile(r"(//[^/@:]*:)[^@]*(?=@)|([?&](?:ssl)?password=)[^&]*")
 
 
 @dataclass(frozen=True)
@@ -91,4 +91,4 @@ class Location:
 
 
 def _hide(url: str) -> str:
-    return _PASSWORD.sub(r"\1***@", url)
+    return _PASSWORD.sub(r"\1\2***", url)

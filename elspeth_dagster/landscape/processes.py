@@ -43,7 +43,8 @@ class Process:
         host: Name of its host.
         pid: Its number there.
         started: When it started, in the host's own terms; only ever compared for equality.
-        boot_id: Which boot of the host it belongs to; empty where hosts do not tell.
+        boot_id: Which boot of the host it belongs to, and in which space of process numbers (a container may
+            have its own); empty where hosts do not tell.
     """
 
     host: str
@@ -80,12 +81,14 @@ def identify(pid: int | None = None) -> Process | None:
 
 
 def state_of(process: Process) -> Liveness:
-    """Whether a process lives. A zombie does not."""
+    """Whether a process lives. A zombie does not; one in another container is not seen from here."""
     if process.host != socket.gethostname():
         return Liveness.UNKNOWN
-    if process.boot_id != _boot_id() or _started(process.pid) != process.started:
-        return Liveness.DEAD
-    return Liveness.ALIVE
+    (boot, _, space), (here, _, space_here) = (each.partition(" ") for each in (process.boot_id, _boot_id()))
+    if boot == here and space != space_here:
+        return Liveness.UNKNOWN
+    alive = boot == here and _started(process.pid) == process.started
+    return Liveness.ALIVE if alive else Liveness.DEAD
 
 
 def liveness(landscape: Landscape, run_id: str) -> list[ProcessState]:
@@ -148,14 +151,16 @@ def signs_of_life(connection: Connection, run_id: str, number: int, *, force: bo
 
 
 def require_dead(
-    connection: Connection, run_id: str, dagster_finished: Callable[[str], bool], *, force: bool
+    connection: Connection, run_id: str, dagster_finished: Callable[[str], bool | None], *, force: bool
 ) -> None:
     """Makes sure that nobody works on a run.
+
+    The first step that fails ends the attempt, and Dagster lets others of the same run go on.
 
     Args:
         connection: A transaction.
         run_id: The run, which exists.
-        dagster_finished: Tells whether a Dagster run is over, as far as Dagster knows.
+        dagster_finished: Tells whether a Dagster run is over; None when Dagster does not know it.
         force: Whether the user takes old heartbeats of other hosts for death.
 
     Raises:
@@ -166,7 +171,8 @@ def require_dead(
         attempts, runs, held
     )
     latest = connection.execute(query.where(runs.c.run_id == run_id)).one()
-    if latest.status != AttemptStatus.RUNNING or dagster_finished(latest.dagster_run_id):
+    over = dagster_finished(latest.dagster_run_id)
+    if over or (over is None and latest.status != AttemptStatus.RUNNING):
         return
     facts = signs_of_life(connection, run_id, latest.number, force=force)
     if facts:
@@ -263,5 +269,6 @@ def _started_by_ps(pid: int) -> str | None:
 
 @cache
 def _boot_id() -> str:
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip() if path.exists() else ""
+    path, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    boot = path.read_text().strip() if path.exists() else ""
+    return f"{boot} {space.readlink() if space.is_symlink() else ''}".strip()

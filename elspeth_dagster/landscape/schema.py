@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Schema versions, oldest first; the last is the one that this code reads and writes."""
 
 
@@ -65,7 +65,7 @@ def _run() -> Column[Any]:
 
 
 def _commit() -> Column[Any]:
-    return Column("commit_id", _ID, ForeignKey("commits.commit_id"), nullable=False)
+    return Column("commit_id", _ID, ForeignKey("commits.commit_id"), nullable=False, index=True)
 
 
 runs = Table(

@@ -1,6 +1,6 @@
 """Alerts: sensors that tell somebody of every run of a pipeline that failed, is held back, or was ended."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -71,8 +71,9 @@ def alert_sensors(
 
     def failed(context: dg.RunFailureSensorContext) -> None:
         """Tells of each run of a pipeline that failed or is held back."""
-        told = _of_steps(context) or _of_dagster_run(context, AttemptStatus.FAILED, recorded)
-        for alert in told:
+        steps = _of_steps(context)
+        others = _of_dagster_run(context, AttemptStatus.FAILED, recorded, told=steps)
+        for alert in (*steps.values(), *others):
             tell(alert)
 
     def interrupted(context: dg.RunStatusSensorContext) -> None:
@@ -96,25 +97,28 @@ def alert_sensors(
     return [on_failure(failed), on_interruption(interrupted)]
 
 
-def _of_steps(context: dg.RunFailureSensorContext) -> list[Alert]:
-    """What the failed steps tell."""
+def _of_steps(context: dg.RunFailureSensorContext) -> dict[str, Alert]:
+    """What the failed steps tell, by pipeline."""
     told: dict[str, Alert] = {}
     for event in context.get_step_failure_events():
         alert = _of_step(context.dagster_run.run_id, event)
         if alert is not None:
             told.setdefault(alert.pipeline, alert)
-    return list(told.values())
+    return told
 
 
 def _of_dagster_run(
-    context: dg.RunStatusSensorContext, status: AttemptStatus, recorded: LandscapeResource
+    context: dg.RunStatusSensorContext,
+    status: AttemptStatus,
+    recorded: LandscapeResource,
+    told: Collection[str] = (),
 ) -> list[Alert]:
-    """What the landscape knows of a Dagster run of which no step tells anything."""
+    """What the landscape knows of a Dagster run's pipelines of which no step tells anything."""
     known = {alert.pipeline: alert for alert in _of_landscape(context, status, recorded)}
     pipeline = context.dagster_run.tags.get(PIPELINE_TAG)
-    if not known and pipeline is not None:
+    if not known and not told and pipeline is not None:
         return [Alert(pipeline, status.value, context.dagster_run.run_id, None, _message(context, status))]
-    return list(known.values())
+    return [alert for alert in known.values() if alert.pipeline not in told]
 
 
 def _of_step(dagster_run_id: str, event: dg.DagsterEvent) -> Alert | None:

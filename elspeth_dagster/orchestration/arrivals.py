@@ -143,7 +143,7 @@ class Arrivals:
 
     def _files(self) -> Iterator[_File]:
         folder = self.root / watched_folder(self.watch)
-        pattern = str(self.root / self.watch)
+        pattern = os.path.join(glob.escape(str(self.root)), self.watch)  # noqa: PTH118 - a pattern, no path
         for name in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - Path.glob finds hidden files too
             path = Path(name)
             try:

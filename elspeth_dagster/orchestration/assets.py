@@ -175,7 +175,7 @@ def _job(
     pipeline = compiled.graph.pipeline
     settings = compiled.settings.dagster
     tags = {PIPELINE_TAG: pipeline}
-    if settings.max_retries:
+    if settings.max_retries is not None:
         tags["dagster/max_retries"] = str(settings.max_retries)
     return dg.define_asset_job(
         safe_name(pipeline),

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import socket
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -88,14 +89,14 @@ def _work(context: dg.OpExecutionContext, compiled: Compiled, landscape: Landsca
 def _request(context: dg.OpExecutionContext, compiled: Compiled, launch: Launch) -> AttemptRequest:
     run = context.run
     stored = compiled.settings.stored(os.environ)
-    ancestors = _ancestors(context.instance, run)
-    continues = bool(ancestors) and _from_failure(run, compiled.graph.pipeline)
+    parents = ancestors(context.instance, run)
+    continues = bool(parents) and _from_failure(run, compiled.graph.pipeline)
     return AttemptRequest(
         pipeline=compiled.graph.pipeline,
         dagster_run_id=run.run_id,
-        parent_dagster_runs=tuple(parent.run_id for parent in ancestors),
+        parent_dagster_runs=tuple(parent.run_id for parent in parents),
         continues=continues,
-        run_id=_named_run(run, ancestors, continues=continues),
+        run_id=_named_run(run, parents, continues=continues),
         settings=stored,
         settings_digest=json_digest(stored),
         launch=asdict(launch),
@@ -103,7 +104,7 @@ def _request(context: dg.OpExecutionContext, compiled: Compiled, launch: Launch)
         code=compiled.code_hashes,
         dagster_finished=finished(context.instance),
         comparable=settings_differences,
-        force=_chosen_now(run, ancestors, FORCE_TAG) is not None,
+        force=_chosen_now(run, parents, FORCE_TAG) is not None,
         other_pids=_run_process(context),
     )
 
@@ -116,7 +117,7 @@ def _run_process(context: dg.OpExecutionContext) -> tuple[int, ...]:
     return (parent.pid,) if parent is not None and parent.pid is not None else ()
 
 
-def _ancestors(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[dg.DagsterRun, ...]:
+def ancestors(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[dg.DagsterRun, ...]:
     """The Dagster runs that this one re-executes, nearest first."""
     found: list[dg.DagsterRun] = []
     parent_id = run.parent_run_id
@@ -136,23 +137,23 @@ def _from_failure(run: dg.DagsterRun, pipeline: str) -> bool:
     return steps is not None and f"{graph_name(pipeline)}.open_run" not in steps
 
 
-def _chosen_now(run: dg.DagsterRun, ancestors: tuple[dg.DagsterRun, ...], tag: str) -> str | None:
+def _chosen_now(run: dg.DagsterRun, parents: tuple[dg.DagsterRun, ...], tag: str) -> str | None:
     """A tag's value, unless it was merely copied from the run that this one re-executes."""
     value = run.tags.get(tag)
-    return None if ancestors and ancestors[0].tags.get(tag) == value else value
+    return None if parents and parents[0].tags.get(tag) == value else value
 
 
-def _named_run(run: dg.DagsterRun, ancestors: tuple[dg.DagsterRun, ...], *, continues: bool) -> str | None:
+def _named_run(run: dg.DagsterRun, parents: tuple[dg.DagsterRun, ...], *, continues: bool) -> str | None:
     """The run named by the tag; a tag merely copied by "re-execute all" names none."""
-    return run.tags.get(RUN_ID_TAG) if continues else _chosen_now(run, ancestors, RUN_ID_TAG)
+    return run.tags.get(RUN_ID_TAG) if continues else _chosen_now(run, parents, RUN_ID_TAG)
 
 
-def finished(instance: dg.DagsterInstance) -> Callable[[str], bool]:
-    """Tells whether a Dagster run is over, as far as this instance knows."""
+def finished(instance: dg.DagsterInstance) -> Callable[[str], bool | None]:
+    """Tells whether a Dagster run is over; `None` when this instance does not know it."""
 
-    def is_over(dagster_run_id: str) -> bool:
+    def is_over(dagster_run_id: str) -> bool | None:
         run = instance.get_run_by_id(dagster_run_id)
-        return run is not None and run.is_finished
+        return None if run is None else run.is_finished
 
     return is_over
 
@@ -182,7 +183,7 @@ def _recorded(
     except BaseException as error:
         later = again.asked_for(context, error)
         if later is not None:
-            raise later from error
+            raise later from _fit_to_keep(error, compiled)
         with asked.held():
             _close(landscape, attempt, AttemptStatus.FAILED, error, error_facts(error, node, compiled))
         raise
@@ -248,21 +249,39 @@ def _told(landscape: Landscape, attempt: Attempt, compiled: Compiled) -> Iterato
         known: dict[str, Any] = stories.failure(landscape, attempt.run_id, error)
         known |= {"run": attempt.run_id, "attempt": str(attempt.number)}
         known |= metadata.of_rows_so_far(landscape, attempt.run_id, compiled.graph)
-        raise _failure(error, compiled, known) from error
+        raise _failure(error, compiled, known) from _fit_to_keep(error, compiled)
 
 
 @contextmanager
 def _as_failure(compiled: Compiled) -> Iterator[None]:
-    """Turns an error on purpose into Dagster's failure with metadata; anything else passes as it is."""
+    """Turns an error on purpose into Dagster's failure with metadata, and any that tells a secret.
+
+    Anything else passes as it is.
+    """
     try:
         yield
     except ElspethError as error:
-        raise _failure(error, compiled, {}) from error
+        raise _failure(error, compiled, {}) from _fit_to_keep(error, compiled)
+    except (dg.Failure, dg.RetryRequested):
+        raise
+    except Exception as error:
+        if _fit_to_keep(error, compiled) is None:
+            raise _failure(error, compiled, {}) from None
+        raise
 
 
-def _failure(error: ElspethError, compiled: Compiled, known: dict[str, Any]) -> dg.Failure:
+def _fit_to_keep(error: BaseException, compiled: Compiled) -> BaseException | None:
+    """An error, unless it or one behind it tells a secret: Dagster keeps what a chain of errors says."""
+    told = "".join(traceback.format_exception(error))
+    return error if compiled.settings.scrubbed(told) == told else None
+
+
+def _failure(error: Exception, compiled: Compiled, known: dict[str, Any]) -> dg.Failure:
     about = {"pipeline": compiled.graph.pipeline, "error": type(error).__name__, "host": socket.gethostname()}
     facts = _culprits(error, compiled) | known | about
     text = "\n".join([str(error), *getattr(error, "__notes__", ())])
-    scrubbed = compiled.settings.scrubbed(text)
-    return dg.Failure(scrubbed, metadata=facts, allow_retries=error.retryable)
+    if _fit_to_keep(error, compiled) is None:
+        facts["traceback"] = compiled.settings.scrubbed("".join(traceback.format_exception(error)))
+    return dg.Failure(
+        compiled.settings.scrubbed(text), metadata=facts, allow_retries=getattr(error, "retryable", True)
+    )

@@ -1,12 +1,20 @@
 """Asset checks: the balance of a run, and what its settings ask for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
 from elspeth_dagster.engine.checks import Acceptance, CheckResult, Verdict
-from elspeth_dagster.orchestration.names import ACCEPT_CHECKS_TAG, ACCEPTED_BY_TAG, safe_name
+from elspeth_dagster.engine.work import Work
+from elspeth_dagster.landscape import reads
+from elspeth_dagster.orchestration.attempt import ancestors
+from elspeth_dagster.orchestration.names import (
+    ACCEPT_CHECKS_TAG,
+    ACCEPTED_BY_TAG,
+    ACCEPTING_TAGS,
+    safe_name,
+)
 from elspeth_dagster.orchestration.partitions import key_of_run
 from elspeth_dagster.plugins.compile import Compiled
 from elspeth_dagster.settings import Severity
@@ -60,13 +68,42 @@ def _described(name: str, limit: float, severity: Severity, blocks: bool) -> str
     return f"{_ABOUT[name].format(limit=limit)} {consequence}"
 
 
-def acceptance(run: dg.DagsterRun) -> Acceptance | None:
-    """Who releases the run from its checks, and why, by the tags of a Dagster run."""
+def acceptance(
+    run: dg.DagsterRun, parents: Sequence[dg.DagsterRun], numbers: Mapping[str, int]
+) -> tuple[Acceptance, int] | None:
+    """Who releases a run from its checks, and why, by the tags of a Dagster run.
+
+    Dagster copies tags into the runs that re-execute another. What counts is where they came from: they
+    release the run that they were given for, from what had held it back by then, and no other.
+
+    Args:
+        run: The Dagster run at work.
+        parents: The Dagster runs that it re-executes, nearest first.
+        numbers: The attempts on the landscape run, by their Dagster run.
+
+    Returns:
+        The acceptance, and the number of the attempt that it was given for.
+    """
     reason = run.tags.get(ACCEPT_CHECKS_TAG, "").strip()
     if not reason:
         return None
-    by = run.tags.get(ACCEPTED_BY_TAG) or run.tags.get("user") or f"not named, in Dagster run {run.run_id}"
-    return Acceptance(by, reason)
+    origin = run
+    for parent in parents:
+        if any(parent.tags.get(tag) != run.tags.get(tag) for tag in ACCEPTING_TAGS):
+            break
+        origin = parent
+    if origin.run_id not in numbers:
+        return None
+    by = run.tags.get(ACCEPTED_BY_TAG) or run.tags.get("user") or f"not named, in Dagster run {origin.run_id}"
+    return Acceptance(by, reason), numbers[origin.run_id]
+
+
+def given(context: dg.OpExecutionContext, work: Work) -> tuple[Acceptance, int] | tuple[()]:
+    """The acceptance of a run that an op works on, with the attempt that it was given for; empty for none."""
+    numbers = {
+        attempt.dagster_run_id: attempt.number for attempt in reads.attempts(work.landscape, work.run_id)
+    }
+    return acceptance(context.run, ancestors(context.instance, context.run), numbers) or ()
 
 
 def results(verdict: Verdict, asset: dg.AssetKey, run_id: str) -> Iterator[dg.AssetCheckResult]:

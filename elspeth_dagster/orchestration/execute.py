@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,15 @@ from elspeth_dagster.orchestration.definitions import CONSOLE_LOGGER, FOLDER_VAR
 from elspeth_dagster.orchestration.home import dagster_instance
 from elspeth_dagster.orchestration.names import (
     ACCEPT_CHECKS_TAG,
+    ACCEPTED_AT_TAG,
     ACCEPTED_BY_TAG,
+    ACCEPTING_TAGS,
     FORCE_TAG,
     PARTITION_TAG,
     RESTART_SOURCE_TAG,
+    RESUME_TAG,
     RUN_ID_TAG,
+    graph_name,
     safe_name,
 )
 from elspeth_dagster.plugins.compile import Compiled, compile_pipeline
@@ -161,6 +166,7 @@ class PipelineLaunch:
 
         Raises:
             DagsterHomeError: Dagster's own records cannot be read or written.
+            LaunchError: Dagster does not take the run.
         """
         path = self.compiled.settings.path
         os.environ[FOLDER_VARIABLE] = str(path.parent)
@@ -184,6 +190,8 @@ class PipelineLaunch:
                 )
             except DagsterExecutionInterruptedError as error:
                 raise KeyboardInterrupt from error
+            except dg.DagsterError as error:
+                raise LaunchError(f"Dagster cannot run the pipeline: {error}") from error
             problem = None if result.success else _problem(instance, result.run_id)
         return self._launched(result.run_id, problem)
 
@@ -271,6 +279,7 @@ class Resume:
         tags = {RESTART_SOURCE_TAG: "true"} if self.restart_source else {}
         if self.acceptance:
             tags |= {ACCEPT_CHECKS_TAG: self.acceptance.reason, ACCEPTED_BY_TAG: self.acceptance.by}
+            tags[ACCEPTED_AT_TAG] = datetime.now(UTC).isoformat(timespec="milliseconds")
         return tags | ({FORCE_TAG: uuid4().hex} if self.force else {})
 
 
@@ -312,13 +321,16 @@ def resume_run(run: RunRow, location: Location, how: Resume, *, say: Callable[[s
             say(line)
         parent = _over(instance, last.dagster_run_id)
         shards = how.shards or compiled.settings.dagster.shards
-        again = parent is not None and _goes_on(instance, parent, shards, done)
+        again = parent is not None and _goes_on(instance, parent, run.pipeline, shards, done)
     launch = PipelineLaunch(compiled, location, shards=shards, log_level=how.log_level)
     tags = {RUN_ID_TAG: run.run_id} | how.tags
     if parent is not None:
-        own = ("dagster/", RESTART_SOURCE_TAG, FORCE_TAG, ACCEPT_CHECKS_TAG, ACCEPTED_BY_TAG)
+        own = ("dagster/", RESUME_TAG, RESTART_SOURCE_TAG, FORCE_TAG, *ACCEPTING_TAGS)
         tags = {key: value for key, value in parent.tags.items() if not key.startswith(own)} | tags
     again_of = parent.run_id if parent is not None and again else None
+    if again_of is not None:
+        # As the UI and the daemon do: the steps alone do not tell, when the first of them died as well.
+        tags[RESUME_TAG] = "true"
     return launch.execute(tags=tags, parent=again_of, partition=run.launch.get("partition"))
 
 
@@ -343,16 +355,21 @@ def _over(instance: dg.DagsterInstance, dagster_run_id: str) -> dg.DagsterRun | 
     return parent if parent is not None and parent.status in can_be else None
 
 
-def _goes_on(instance: dg.DagsterInstance, run: dg.DagsterRun, shards: int, done: set[str]) -> bool:
-    """Whether a Dagster run, re-executed from failure, does all that is left of the landscape run.
+def _goes_on(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, pipeline: str, shards: int, done: set[str]
+) -> bool:
+    """Whether a Dagster run, re-executed from failure, does what is left of the landscape run, and no more.
 
-    It does not when it shared the chunks out among another number of ops, nor when somebody had it run only
-    some steps: those that failed and those behind them are all that Dagster would run again.
+    It does not when it was of another job, with assets of others in it, when it shared the chunks out among
+    another number of ops, nor when somebody had it run only some steps: those that failed and those behind
+    them are all that Dagster would run again.
     """
-    if run.execution_plan_snapshot_id is None:
+    if run.execution_plan_snapshot_id is None or run.job_name != safe_name(pipeline):
         return False
     plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
     steps = [step.key for step in plan.steps]
+    if not all(step.startswith(f"{graph_name(pipeline)}.") for step in steps):
+        return False
     if sum(".process_0_" in step for step in steps) != shards:
         return False
     chosen = run.step_keys_to_execute

@@ -46,7 +46,7 @@ def prepare_dagster_home() -> Path:
 def _furnish(home: Path) -> None:
     """Puts our dagster.yaml into a home, whole or not at all."""
     own = platform_root() / "dagster.yaml"
-    beside = home / "dagster.yaml.new"
+    beside = home / f"dagster.yaml.{os.getpid()}"
     try:
         beside.write_text(own.read_text() if own.is_file() else _DAGSTER_YAML)
         beside.replace(home / "dagster.yaml")

@@ -59,6 +59,9 @@ class PublishedArtifacts(dg.ConfigurableIOManager):
         materialization = event.asset_materialization if event else None
         if materialization is None:
             raise NothingPublishedError(key)
+        if "elspeth/run_id" not in materialization.metadata:
+            # Somebody reported it by hand.
+            raise NothingPublishedError(key)
         run_id = str(materialization.metadata["elspeth/run_id"].value)
         with Landscape.open(self.landscape.location, create=False) as landscape:
             artifact = reads.artifact(landscape, run_id, key.path[-1])

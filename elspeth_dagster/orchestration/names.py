@@ -14,6 +14,8 @@ FORCE_TAG = "elspeth/force"
 ACCEPT_CHECKS_TAG = "elspeth/accept_checks"
 """Releases a run from the checks that held it back; its value is the reason."""
 ACCEPTED_BY_TAG = "elspeth/accepted_by"
+ACCEPTED_AT_TAG = "elspeth/accepted_at"
+ACCEPTING_TAGS = (ACCEPT_CHECKS_TAG, ACCEPTED_BY_TAG, ACCEPTED_AT_TAG)
 CONTENT_TAG = "elspeth/content"
 """What tells the content of a file that arrived from another."""
 ARRIVAL_TAG = "elspeth/arrival"

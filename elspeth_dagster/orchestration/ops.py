@@ -159,7 +159,7 @@ class PipelineOps:
         def check(context: dg.OpExecutionContext, landscape: LandscapeResource) -> Iterator[Any]:
             """Balances every node before the sinks and judges: the gate before anything leaves."""
             with phase_work(context, compiled, landscape, Phase.PROCESS) as work:
-                verdict = check_run(work, checks.acceptance(context.run))
+                verdict = check_run(work, *checks.given(context, work))
                 context.log.info(f"accounts balance: {verdict.rows:,} records read")
                 yield from checks.results(verdict, asset, work.run_id)
                 if verdict.held_back_by:

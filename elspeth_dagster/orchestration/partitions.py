@@ -76,18 +76,24 @@ def launch(context: dg.OpExecutionContext, compiled: Compiled) -> Launch:
     """What was chosen when a Dagster run was launched.
 
     Raises:
-        dg.Failure: It was launched for no partition of a pipeline that has some.
+        dg.Failure: It was launched for no partition of a pipeline that has some, or with a limit below 0.
     """
     chosen = context.op_config
     key = key_of_run(context)
     path: str | None = chosen["source_path"]
+    limit: int | None = chosen["limit"]
+    if limit is not None and limit < 0:
+        raise dg.Failure(
+            f"limit is {limit}; it is 0 for all records, or how many to read at most. Nothing was read.",
+            allow_retries=False,
+        )
     if compiled.settings.dagster.is_partitioned:
         try:
             of_key = path_of(compiled, require_key(compiled, key))
         except PartitionError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         path = path or of_key
-    return Launch(str(compiled.settings.path), path, chosen["limit"] or None, key)
+    return Launch(str(compiled.settings.path), path, limit or None, key)
 
 
 def require_key(compiled: Compiled, key: str | None) -> str:

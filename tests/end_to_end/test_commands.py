@@ -118,6 +118,25 @@ def test_runs_lists_newest_first_with_counts_times_and_errors(platform: Platform
     assert len(platform.elspeth("runs", "--limit", "1", "--json").json["runs"]) == 1
 
 
+def test_sql_shows_each_of_several_columns_of_one_name(platform: Platform, settings: Path) -> None:
+    platform.completed(settings)
+    query = "SELECT 'first' AS n, 'second' AS n"
+
+    shown = platform.elspeth("sql", query)
+    as_json = platform.elspeth("sql", query, "--json")
+
+    assert shown.out.split() == ["n", "n", "first", "second"]
+    assert as_json.code == 2
+    assert "several columns are named 'n'" in as_json.err
+
+
+def test_nothing_in_an_answer_steers_the_terminal(platform: Platform, settings: Path) -> None:
+    platform.completed(settings)
+    shown = platform.elspeth("sql", "SELECT chr(27) || ']0;gone' || chr(7) AS title")
+    assert "\\x1b]0;gone\\x07" in shown.out
+    assert "\x1b" not in shown.out
+
+
 def test_sql_answers_from_the_record(platform: Platform, settings: Path) -> None:
     run_id = platform.completed(settings)["run_id"]
 
@@ -296,6 +315,21 @@ def test_the_landscape_can_be_named(platform: Platform, settings: Path) -> None:
     assert not platform.path("landscape").exists()
     url = f"sqlite:///{elsewhere}/catalogue.db"
     assert platform.elspeth("runs", "--landscape", url, "--json").json == listed.json
+
+
+def test_a_landscape_is_named_from_the_working_directory(
+    platform: Platform, settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(platform.path("at home")))
+    platform.path("below").mkdir()
+    monkeypatch.chdir(platform.path("below"))
+    for named, place in (("audit", "below/audit"), ("~/audit", "at home/audit")):
+        facts = platform.completed(settings, "--landscape", named)
+        assert facts["landscape"].startswith(str(platform.path(place)))
+        listed = platform.elspeth("runs", "--landscape", named, "--json").json["runs"]
+        assert [run["run_id"] for run in listed] == [facts["run_id"]]
+    assert not platform.path("landscape").exists()
+    assert not platform.path("audit").exists()
 
 
 @pytest.mark.dagster_process

@@ -305,7 +305,7 @@ def test_a_step_that_dagster_tries_again_keeps_its_attempt_and_others_out(platfo
                 for run in reads.runs(landscape):
                     try:
                         with landscape.read() as connection:
-                            require_dead(connection, run.run_id, lambda _: False, force=True)
+                            require_dead(connection, run.run_id, lambda _: False, force=False)
                     except RunAliveError as refused:
                         if "waiting until" in str(refused):
                             refusals.append(str(refused))

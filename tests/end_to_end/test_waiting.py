@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from platforms import BIN, Platform, Start, kill, wait_for
 
 SLOW = '''
@@ -88,6 +89,58 @@ def winners(platform: Platform) -> dict[int, list[str]]:
     """Per row the branches that are in the join."""
     rows = [json.loads(line) for line in platform.read("output/out.jsonl").splitlines()]
     return {next(iter(row.values()))["id"]: list(row) for row in rows}
+
+
+CLEAN = """
+from elspeth_dagster.plugins import RowTransform
+
+
+class Clean(RowTransform):
+    \"\"\"Has a mistake in one row.\"\"\"
+
+    def process(self, row):
+        row["quick_ms"] = MISTAKE if row["id"] == 2 else row["quick_ms"]
+        return row
+"""
+SCORE = """
+from elspeth_dagster.plugins import RowTransform
+
+
+class Score(RowTransform):
+    \"\"\"Does not get along with the mistake.\"\"\"
+
+    def process(self, row):
+        row["score"] = 10 // row["quick_ms"]
+        return row
+"""
+
+
+@pytest.mark.parametrize("mended", ["3", "row['quick_ms']"])
+def test_after_a_fix_before_a_waiting_transform_it_is_asked_about_the_mended_rows(
+    platform: Platform, mended: str
+) -> None:
+    settings = write(platform, [(0, 1)] * 5)
+    document = yaml.safe_load(settings.read_text())
+    document["source"]["on_success"] = "raw"
+    document |= {"gates": [], "coalesce": [], "transforms": [
+        {"name": "clean", "plugin": "clean", "input": "raw", "on_success": "cleaned", "on_error": "discard"},
+        {"name": "ask", "plugin": "slow", "input": "cleaned", "on_success": "asked", "on_error": "discard"},
+        {"name": "score", "plugin": "score", "input": "asked", "on_success": "out", "on_error": "discard"},
+    ]}  # fmt: skip
+    settings = platform.pipeline("asking", document)
+    platform.plugin("score", SCORE)
+    platform.plugin("clean", CLEAN.replace("MISTAKE", "0"))
+    answer = platform.run(settings)
+    assert "ZeroDivisionError" in answer.err
+    platform.plugin("clean", CLEAN.replace("MISTAKE", mended))
+    run_id = answer.json["run_id"]
+    answer = platform.resume(run_id)
+    assert answer.code == 0, answer.err
+    rows = [json.loads(line) for line in platform.read("output/out.jsonl").splitlines()]
+    assert [row["score"] for row in rows] == [10, 10, 3 if mended == "3" else 10, 10, 10]
+    told = platform.elspeth("explain", run_id, "2", "--json").json["tokens"][0]["states"]
+    assert told[2]["output_hash"] == told[3]["input_hash"]
+    assert platform.resume(run_id).code == 0
 
 
 MEETING = """        (root / f"{self.field} {row['id']}").touch()

@@ -28,7 +28,7 @@ def request(dagster_run_id="d1", **changes):
         launch={"limit": None},
         engine_version="0.1.0",
         code={"gate": "abc"},
-        dagster_finished=lambda _run: False,
+        dagster_finished=lambda _run: None,
         comparable=lambda stored, now: [] if stored == now else [f"source: {stored} became {now}"],
     )
     return replace(base, **changes)

@@ -155,6 +155,13 @@ def test_a_live_run_is_refused_with_the_facts(landscape, attempt):
     assert snapshot(landscape) == before
 
 
+def test_an_attempt_that_one_step_ended_is_alive_while_others_of_it_work(landscape, attempt):
+    close_attempt(landscape, attempt, status=AttemptStatus.FAILED)
+    with pytest.raises(RunAliveError, match=f"process {os.getpid()}"):
+        ensure_attempt(landscape, resume(dagster_finished=lambda _run: False))
+    assert ensure_attempt(landscape, resume(dagster_finished=lambda _run: None)).number == 2
+
+
 def test_a_step_that_waits_to_be_tried_again_keeps_the_run(landscape, attempt):
     with landscape.transaction() as connection:
         connection.execute(update(schema.ops_processes).values(boot_id="an earlier boot"))
@@ -189,6 +196,16 @@ def test_a_process_of_another_host_is_given_up_only_by_force_and_when_silent(lan
     with pytest.raises(RunAliveError, match="heartbeat 61 s ago"):
         ensure_attempt(landscape, asked)
     assert ensure_attempt(landscape, resume(dagster_finished=finished(), force=True)).number == 2
+
+
+def test_a_process_of_another_container_is_not_taken_for_dead(landscape, attempt):
+    here = identify()
+    boot = here.boot_id.partition(" ")[0]
+    with landscape.transaction() as connection:
+        connection.execute(update(schema.ops_processes).values(boot_id=f"{boot} pid:[1]", pid=1))
+    assert [state.liveness for state in liveness(landscape, attempt.run_id)] == [Liveness.UNKNOWN]
+    with pytest.raises(RunAliveError):
+        ensure_attempt(landscape, resume(dagster_finished=finished()))
 
 
 HOLD = """

@@ -50,6 +50,13 @@ def test_a_postgresql_url_uses_psycopg_and_hides_its_password(tmp_path, url):
     assert "me:***@host/db" in location.display
 
 
+def test_a_password_among_the_parameters_of_a_url_is_hidden_too(tmp_path):
+    url = "postgresql://host/db?user=me&password=secret&sslmode=require"
+    location = Location.parse(url, segments=tmp_path)
+    assert location.url.endswith("password=secret&sslmode=require")
+    assert location.display == "postgresql+psycopg://host/db?user=me&password=***&sslmode=require"
+
+
 @pytest.mark.parametrize(
     ("value", "why"),
     [

@@ -94,7 +94,7 @@ def test_a_dead_holder_is_named_with_its_two_ways_out(landscape, attempt, other,
         enter_section(landscape, other, say=refuse)
     for words in (f"elspeth resume {attempt.run_id}", f"elspeth abandon {attempt.run_id}"):
         assert words in str(caught.value)
-    abandon_run(landscape, attempt.run_id, by="ann", dagster_finished=lambda _run: False)
+    abandon_run(landscape, attempt.run_id, by="ann", dagster_finished=lambda _run: None)
     enter_section(landscape, other, say=refuse)
 
 
@@ -111,7 +111,7 @@ def test_an_abandoned_run_commits_nothing_and_is_not_continued(landscape, attemp
     close_attempt(landscape, attempt, status=AttemptStatus.FAILED, error={"node": "out"})
     before = reads.attempts(landscape, attempt.run_id)
 
-    done = abandon_run(landscape, attempt.run_id, by="ann@here", dagster_finished=lambda _run: False)
+    done = abandon_run(landscape, attempt.run_id, by="ann@here", dagster_finished=lambda _run: None)
 
     assert (done.status, done.changed) == (RunStatus.ABANDONED, True)
     assert reads.run(landscape, attempt.run_id).status is RunStatus.ABANDONED
@@ -125,7 +125,7 @@ def test_an_abandoned_run_commits_nothing_and_is_not_continued(landscape, attemp
     for asked in (request("d2", run_id=attempt.run_id), request()):
         with pytest.raises(RunAbandonedError, match="start a new run"):
             ensure_attempt(landscape, asked)
-    again = abandon_run(landscape, attempt.run_id, by="bob", dagster_finished=lambda _run: False)
+    again = abandon_run(landscape, attempt.run_id, by="bob", dagster_finished=lambda _run: None)
     assert (again.status, again.changed) == (RunStatus.ABANDONED, False)
 
 

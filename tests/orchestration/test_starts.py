@@ -212,6 +212,21 @@ def test_a_scheduled_run_that_was_lost_is_begun_again_unless_the_settings_say_ho
     assert "dagster/retry_on_asset_or_op_failure" not in request.tags
 
 
+def test_no_retries_are_none_whatever_the_instance_says(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    platform.pipeline("plain", {**PLAIN, "dagster": {"max_retries": 0}})
+    assert build_definitions("pipelines").resolve_job_def("plain").tags["dagster/max_retries"] == "0"
+
+
+def test_a_limit_below_zero_empties_nothing(platform: Platform, instance: dg.DagsterInstance) -> None:
+    platform.pipeline("plain", PLAIN)
+    platform.write("in/any.csv", "id\n1\n")
+    assert not launch("plain", instance, run_config={"limit": -1}).success
+    assert not platform.path("output").exists()
+    assert not platform.path("landscape").exists()
+
+
 @pytest.mark.parametrize("key", [None, "2026-13-01", "../2026-01-01", "2999-01-01"])
 def test_a_run_for_no_partition_is_refused(
     platform: Platform, instance: dg.DagsterInstance, key: str | None
