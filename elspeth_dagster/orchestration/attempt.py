@@ -168,6 +168,10 @@ def _recorded(
     asked: Stopping,
 ) -> Iterator[None]:
     """Logs the phase's start and end, and closes the attempt when the op fails for good or is interrupted."""
+    if attempt.status is AttemptStatus.COMPLETED:
+        # The record of a completed run changes no more.
+        yield
+        return
     node = context.op_handle.name
     log_phase(landscape, attempt, phase, node, PhaseStatus.STARTED)
     try:
