@@ -1,7 +1,7 @@
 """Small questions to the catalogue, each one indexed query, and the reading of segments."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,12 @@ class ChunkRow:
     records: int
     input_bytes: int
     digest: str
+
+
+@dataclass(frozen=True)
+class PlacedChunk(ChunkRow):
+    """A committed chunk with what whoever goes on behind it has to know, which may be as much as a header."""
+
     cursor: dict[str, Any]
 
 
@@ -190,11 +196,12 @@ def committed(landscape: Landscape, run_id: str, phase: Phase, node: str) -> set
 def chunks(landscape: Landscape, run_id: str, stage: int) -> list[ChunkRow]:
     """A stage's chunks, in order."""
     table = schema.chunks
-    query = select(table).where(table.c.run_id == run_id, table.c.stage == stage).order_by(table.c.ordinal)
+    columns = [table.c[field.name] for field in fields(ChunkRow)]
+    query = select(*columns).where(table.c.run_id == run_id, table.c.stage == stage).order_by(table.c.ordinal)
     return _all(landscape, query, lambda row: ChunkRow(**row))
 
 
-def chunk(landscape: Landscape, run_id: str, stage: int, ordinal: int) -> ChunkRow:
+def chunk(landscape: Landscape, run_id: str, stage: int, ordinal: int) -> PlacedChunk:
     """One chunk.
 
     Raises:
@@ -202,18 +209,18 @@ def chunk(landscape: Landscape, run_id: str, stage: int, ordinal: int) -> ChunkR
     """
     table = schema.chunks
     query = select(table).where(table.c.run_id == run_id, table.c.stage == stage, table.c.ordinal == ordinal)
-    found: list[ChunkRow] = _all(landscape, query, lambda row: ChunkRow(**row))
+    found: list[PlacedChunk] = _all(landscape, query, lambda row: PlacedChunk(**row))
     if not found:
         raise MissingChunkError(run_id, stage, ordinal)
     return found[0]
 
 
-def last_chunk(landscape: Landscape, run_id: str, stage: int) -> ChunkRow | None:
+def last_chunk(landscape: Landscape, run_id: str, stage: int) -> PlacedChunk | None:
     """A stage's last committed chunk, whose cursor says where reading goes on."""
     table = schema.chunks
     query = select(table).where(table.c.run_id == run_id, table.c.stage == stage)
     query = query.order_by(table.c.ordinal.desc()).limit(1)
-    return next(iter(_all(landscape, query, lambda row: ChunkRow(**row))), None)
+    return next(iter(_all(landscape, query, lambda row: PlacedChunk(**row))), None)
 
 
 def marker(landscape: Landscape, run_id: str, name: str) -> dict[str, Any] | None:

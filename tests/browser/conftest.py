@@ -15,3 +15,10 @@ def pages(dagster_server: DagsterDev) -> Iterator[Pages]:
         pytest.skip("needs Chromium")
     with browser(executable, dagster_server.url) as tab:
         yield Pages(tab)
+
+
+@pytest.fixture(autouse=True)
+def empty_tab(pages: Pages) -> Iterator[None]:
+    """Leaves no page open: Dagster's pages ask the server for news as long as they are."""
+    yield
+    pages.tab.goto("about:blank")

@@ -27,6 +27,10 @@ from elspeth_dagster.landscape.query import query
 
 DYING = Path(__file__).with_name("dying")
 DEADLINE_S = 180
+NO_COMPUTE_LOGS = (
+    "compute_logs: {module: dagster._core.storage.noop_compute_log_manager, class: NoOpComputeLogManager}\n"
+)
+"""Dagster starts two processes for each step to catch what it writes, which nobody reads here."""
 
 QUERIES: Mapping[str, str] = {
     "outcomes": "SELECT token, outcome, sink, node FROM outcomes ORDER BY ALL",
@@ -164,7 +168,7 @@ def laid_out(root: Path, case: Case, server: str | None = SERVER) -> Iterator[Ya
 
 def _make_home(home: Path) -> None:
     home.mkdir()
-    (home / "dagster.yaml").write_text(HOME_YAML)
+    (home / "dagster.yaml").write_text(HOME_YAML + NO_COMPUTE_LOGS)
 
 
 def _rows_of(pipeline: str) -> str:
