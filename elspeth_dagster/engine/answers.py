@@ -98,7 +98,8 @@ class Recall:
             parts = reads.parts_of(work.landscape, work.run_id, key.phase, key.node, key.ordinal)
             if not parts:
                 return None
-            known.append(parts[0].info["question"])
+            # Answers of a version that did not note it are to none of today's questions.
+            known.append(parts[0].info.get("question", ""))
         return known.index(question)
 
     def _draft(

@@ -212,7 +212,7 @@ class _DatabasePublish:
 
     def _refused(self, bound: Bound, facts: Any) -> dict[int, Reason]:
         """What was refused of a part whose marker stands; it has to be the very same part."""
-        if facts["tokens"] != _tokens(bound):
+        if facts.get("tokens") != _tokens(bound):
             publishing = self._publishing
             raise DatabaseTargetError(
                 publishing.attempt.pipeline,

@@ -325,7 +325,7 @@ def resume_run(run: RunRow, location: Location, how: Resume, *, say: Callable[[s
     launch = PipelineLaunch(compiled, location, shards=shards, log_level=how.log_level)
     tags = {RUN_ID_TAG: run.run_id} | how.tags
     if parent is not None:
-        own = ("dagster/", RESUME_TAG, RESTART_SOURCE_TAG, FORCE_TAG, *ACCEPTING_TAGS)
+        own = ("dagster/", RESTART_SOURCE_TAG, FORCE_TAG, *ACCEPTING_TAGS)
         tags = {key: value for key, value in parent.tags.items() if not key.startswith(own)} | tags
     again_of = parent.run_id if parent is not None and again else None
     if again_of is not None:

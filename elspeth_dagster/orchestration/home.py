@@ -16,6 +16,9 @@ _DAGSTER_YAML = (
     "run_monitoring:\n  enabled: true\n  poll_interval_seconds: 30\n"
 )
 
+_BEGUN = ".dagster.yaml."
+"""So begin names of files that are to become the home's dagster.yaml; a process that dies may leave one."""
+
 
 class DagsterHomeError(ElspethError):
     """Dagster's own records cannot be read or written: no space, no permission, a failing disk."""
@@ -37,7 +40,7 @@ def prepare_dagster_home() -> Path:
     home = Path(named).expanduser().resolve() if named else platform_root() / ".dagster"
     with _records_of(str(home)):
         home.mkdir(parents=True, exist_ok=True)
-        if not any(home.iterdir()):
+        if not [entry for entry in home.iterdir() if not entry.name.startswith(_BEGUN)]:
             _furnish(home)
     os.environ["DAGSTER_HOME"] = str(home)
     return home
@@ -46,7 +49,7 @@ def prepare_dagster_home() -> Path:
 def _furnish(home: Path) -> None:
     """Puts our dagster.yaml into a home, whole or not at all."""
     own = platform_root() / "dagster.yaml"
-    beside = home / f"dagster.yaml.{os.getpid()}"
+    beside = home / f"{_BEGUN}{os.getpid()}"
     try:
         beside.write_text(own.read_text() if own.is_file() else _DAGSTER_YAML)
         beside.replace(home / "dagster.yaml")

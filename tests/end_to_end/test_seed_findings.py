@@ -7,6 +7,7 @@ resume; plugins left open when setting up failed half-way; state of an earlier r
 of progress that nobody could choose. Its findings on comments, imports and unused names have no behaviour.
 """
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -298,6 +299,7 @@ def test_a_step_that_dagster_tries_again_keeps_its_attempt_and_others_out(platfo
     mine = dg.define_asset_job("mine", selection=chosen, op_retry_policy=policy)
     job = dg.Definitions.merge(defs, dg.Definitions(jobs=[mine])).resolve_job_def("mine")
     refusals: list[str] = []
+    by_force: list[str] = []
 
     def asking() -> None:
         with Landscape.open(Location.parse(platform.path("landscape"))) as landscape:
@@ -308,8 +310,14 @@ def test_a_step_that_dagster_tries_again_keeps_its_attempt_and_others_out(platfo
                             require_dead(connection, run.run_id, lambda _: False, force=False)
                     except RunAliveError as refused:
                         if "waiting until" in str(refused):
+                            by_force.append(forced(landscape, run.run_id))
                             refusals.append(str(refused))
                             platform.path("go").touch()
+
+    def forced(landscape: Landscape, run_id: str) -> str:
+        with landscape.read() as connection, pytest.raises(RunAliveError) as refused:
+            require_dead(connection, run_id, lambda _: False, force=True)
+        return str(refused.value)
 
     with dg.DagsterInstance.get() as instance, Landscape.open(Location.parse(platform.path("landscape"))):
         other = threading.Thread(target=asking, daemon=True)
@@ -319,6 +327,7 @@ def test_a_step_that_dagster_tries_again_keeps_its_attempt_and_others_out(platfo
 
     assert result.success
     assert "step process_0_0 waiting until" in refusals[0]
+    assert f"process {os.getpid()}" in by_force[0], "who waits lives, so force does not give the step up"
     (run,) = platform.runs()
     assert (run["attempts"], run["status"]) == (1, "completed")
     assert counts(run) == expected_counts()
