@@ -1,15 +1,19 @@
 """Working files: tokens bound for an aggregation, on disk until its batches are swept, and other tables."""
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
 from elspeth_dagster.engine.travel import Arrived
-from elspeth_dagster.landscape import storage
+from elspeth_dagster.landscape import reads, storage
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.commits import PartFile
 from elspeth_dagster.landscape.digest import table_digest
@@ -78,30 +82,52 @@ def write_table(
     )
 
 
-def read_members(landscape: Landscape, parts: Sequence[PartRow], first: int, count: int) -> Iterator[Arrived]:
-    """The tokens of an aggregation from position `first`, piece by piece as they lie on disk.
+@dataclass(frozen=True)
+class Members:
+    """The tokens of an aggregation, in the parts that they lie in.
 
-    Raises:
-        DamagedRecordError: A file is not what was committed.
+    Attributes:
+        landscape: Where the parts are.
+        parts: The parts, in order.
     """
-    start = 0
-    for part in parts:
-        begin, end = max(first, start), min(first + count, start + part.rows)
-        if begin < end:
-            table = read_table(landscape, part)
+
+    landscape: Landscape
+    parts: Sequence[PartRow]
+
+    @classmethod
+    def of(cls, landscape: Landscape, run_id: str, aggregation: str) -> Self:
+        """All tokens of an aggregation."""
+        return cls(landscape, reads.parts(landscape, run_id, aggregation))
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """Per part the position of its first token, and how many there are in all."""
+        return [0, *accumulate(part.rows for part in self.parts)]
+
+    def read(self, first: int, count: int) -> Iterator[Arrived]:
+        """Some tokens from position `first`, piece by piece as they lie on disk.
+
+        Raises:
+            DamagedRecordError: A file is not what was committed.
+        """
+        end = first + count
+        for place in range(max(bisect_right(self._starts, first) - 1, 0), len(self.parts)):
+            part, start = self.parts[place], self._starts[place]
+            if start >= end:
+                return
+            if not part.rows:
+                continue
+            table = read_table(self.landscape, part)
             arrived = Arrived(
                 Rows.from_table(table), part.info["version"], table.column(_ARRIVED).combine_chunks()
             )
-            if end - begin < part.rows:
-                arrived = arrived.slice(begin - start, end - begin)
-            yield arrived
-        start += part.rows
+            low, high = max(first - start, 0), min(end - start, part.rows)
+            yield arrived if high - low == part.rows else arrived.slice(low, high - low)
 
-
-def read_arrivals(landscape: Landscape, parts: Sequence[PartRow]) -> Iterator[pa.Array]:
-    """The arrival times of an aggregation's tokens, part by part."""
-    for part in parts:
-        yield read_table(landscape, part).column(_ARRIVED).combine_chunks()
+    def arrivals(self) -> Iterator[pa.Array]:
+        """When the tokens arrived, part by part."""
+        for part in self.parts:
+            yield read_table(self.landscape, part).column(_ARRIVED).combine_chunks()
 
 
 def read_table(landscape: Landscape, part: PartRow) -> pa.Table:

@@ -1,17 +1,16 @@
 """Between two stages: forms an aggregation's batches, and cuts the next stage's chunks as runs of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from elspeth_dagster.engine.batches import Batch, batches_of_table, batches_table, form_batches
 from elspeth_dagster.engine.completeness import require_processed
-from elspeth_dagster.engine.inbound import read_arrivals, read_members
+from elspeth_dagster.engine.inbound import Members
 from elspeth_dagster.engine.work import Work
 from elspeth_dagster.graph import Node
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.commits import ChunkFacts, CommitDraft, CommitKey, commit
 from elspeth_dagster.landscape.model import Phase
-from elspeth_dagster.landscape.reads import PartRow
 
 
 def plan_node(aggregation: str) -> str:
@@ -43,12 +42,13 @@ def plan_stage(work: Work, stage: int) -> dict[str, Any]:
     require_processed(work, before)
     done = reads.chunks(work.landscape, work.run_id, stage)
     planned = sum(chunk.records for chunk in done)
-    parts = reads.parts(work.landscape, work.run_id, node.name)
-    counted = _Counted(_batches(work, node, parts))
+    assert node.aggregation is not None
+    members = Members.of(work.landscape, work.run_id, node.name)
+    counted = _Counted(form_batches(node.aggregation, members.arrivals()))
     left = (batch for batch in counted if batch.first >= planned)
     chunks = len(done)
     for chunks, run in enumerate(_runs(left, work.chunk_rows), len(done) + 1):
-        _commit_chunk(work, node, stage, chunks - 1, run, parts)
+        _commit_chunk(work, node, stage, chunks - 1, run, members)
     marker = {"chunks": chunks, "batches": counted.batches, "members": counted.members}
     key = CommitKey(Phase.PROCESS, plan_node(node.name), chunks)
     commit(work.landscape, work.attempt, CommitDraft(key, markers={end_of_plan(node.name): marker}))
@@ -85,11 +85,6 @@ class _Counted:
             yield batch
 
 
-def _batches(work: Work, node: Node, parts: Sequence[PartRow]) -> Iterator[Batch]:
-    assert node.aggregation is not None
-    return form_batches(node.aggregation, read_arrivals(work.landscape, parts))
-
-
 def _runs(batches: Iterator[Batch], rows: int) -> Iterator[list[Batch]]:
     """Runs of whole batches with at most `rows` members, or of one batch that has more."""
     run: list[Batch] = []
@@ -105,12 +100,11 @@ def _runs(batches: Iterator[Batch], rows: int) -> Iterator[list[Batch]]:
 
 
 def _commit_chunk(
-    work: Work, node: Node, stage: int, ordinal: int, run: list[Batch], parts: Sequence[PartRow]
+    work: Work, node: Node, stage: int, ordinal: int, run: list[Batch], members: Members
 ) -> None:
-    members = sum(batch.members for batch in run)
-    first = next(read_members(work.landscape, parts, run[0].first, 1))
+    first = next(members.read(run[0].first, 1))
     cursor = {"first_batch": run[0].number, "first_token": first.rows.tokens[0].as_py().hex()}
-    facts = ChunkFacts(stage, ordinal, run[0].first, members, 0, cursor)
+    facts = ChunkFacts(stage, ordinal, run[0].first, sum(batch.members for batch in run), 0, cursor)
     draft = CommitDraft(
         CommitKey(Phase.PROCESS, plan_node(node.name), ordinal),
         tables={"batches": batches_table(node.name, run)},

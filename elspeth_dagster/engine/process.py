@@ -1,6 +1,6 @@
 """PROCESS: sweeps the chunks of a stage that are not committed yet, and commits them one by one."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 from elspeth_dagster.engine.answers import Recall
@@ -10,7 +10,7 @@ from elspeth_dagster.engine.boundary import Boundary, TypesState
 from elspeth_dagster.engine.chunk_commit import ChunkCommit
 from elspeth_dagster.engine.completeness import chunks_to_do, stage_node
 from elspeth_dagster.engine.giant import GiantBatch, is_giant
-from elspeth_dagster.engine.inbound import read_members
+from elspeth_dagster.engine.inbound import Members
 from elspeth_dagster.engine.lifecycle import opened
 from elspeth_dagster.engine.plan import planned_batches
 from elspeth_dagster.engine.stage import Stage
@@ -21,7 +21,6 @@ from elspeth_dagster.engine.work import Work
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.commits import CommitKey
 from elspeth_dagster.landscape.model import Phase
-from elspeth_dagster.landscape.reads import PartRow
 from elspeth_dagster.plugins.base import Plugin, Sink, Transform
 from elspeth_dagster.plugins.batch import BatchPlugin
 from elspeth_dagster.rows.records import Records
@@ -50,7 +49,7 @@ def process_shard(work: Work, *, stage: int, shard: int, shards: int) -> int:
     sinks = {name: plugin for name, plugin in made.items() if isinstance(plugin, Sink)}
     contexts = {name: work.context(name) for name in working}
     aggregation = graph.aggregation_of(stage)
-    members = () if aggregation is None else reads.parts(work.landscape, work.run_id, aggregation.name)
+    members = Members.of(work.landscape, work.run_id, aggregation.name) if aggregation else None
     with opened(working, contexts), one_behind() as behind:
         for ordinal in todo:
             chunk = ChunkCommit(work, CommitKey(Phase.PROCESS, stage_node(stage), ordinal), sinks)
@@ -67,15 +66,15 @@ def process_shard(work: Work, *, stage: int, shard: int, shards: int) -> int:
 
 
 def _sweeps(
-    work: Work, stage: int, ordinal: int, plugins: Mapping[str, Plugin], members: Sequence[PartRow]
+    work: Work, stage: int, ordinal: int, plugins: Mapping[str, Plugin], members: Members | None
 ) -> Iterator[Swept]:
-    """A chunk's sweeps, slice by slice; `members` are the parts that the stage's aggregation takes."""
+    """A chunk's sweeps, slice by slice; `members` are what the stage's aggregation takes, if it has one."""
     transforms = {name: plugin for name, plugin in plugins.items() if isinstance(plugin, Transform)}
     waits = any(plugin.waits for plugin in transforms.values())
     waiting = Waiting(Recall(work, stage, ordinal), work.workers, work.stopwatch) if waits else None
     sweeper = Stage(work.compiled.graph, stage, transforms, work.retry, waiting)
     aggregation = work.compiled.graph.aggregation_of(stage)
-    if aggregation is None:
+    if aggregation is None or members is None:
         yield from _sweep_records(work, sweeper, ordinal)
         return
     plugin = plugins[aggregation.name]
@@ -97,9 +96,9 @@ def _sweep_records(work: Work, sweeper: Stage, ordinal: int) -> Iterator[Swept]:
         yield swept
 
 
-def _sweep_batches(work: Work, batching: Batching, parts: Sequence[PartRow]) -> Iterator[Swept]:
+def _sweep_batches(work: Work, batching: Batching, members: Members) -> Iterator[Swept]:
     count = sum(batch.members for batch in batching.batches)
-    read = partial(read_members, work.landscape, parts, batching.batches[0].first, count)
+    read = partial(members.read, batching.batches[0].first, count)
     if is_giant(batching, work.chunk_rows):
         yield from GiantBatch(batching, read, work.chunk_rows).sweep()
     else:

@@ -69,7 +69,7 @@ class _Append:
             return done
         before, recorded = self._before()
         existing = Existing(self._target.path, before.length) if before.length else None
-        originals = originals_of(publishing.parts)
+        originals = originals_of(publishing.parts())
         request = FoldRequest(originals, publishing.publication.takes_any, existing)
         delivery = FileDelivery(publishing.landscape, sink, request, publishing.pieces)
         layout, preview = delivery.layout(), Preview()
@@ -128,7 +128,7 @@ class _Append:
             "path": str(self._target.path),
             "length": before.length,
             "inode": before.inode,
-            "parts": json_digest([part.content_sha256 for part in publishing.parts]),
+            "parts": json_digest([part.content_sha256 for part in publishing.parts()]),
         }
         key = CommitKey(Phase.SINK, f"{publishing.publication.name}:append", 0)
         commit(publishing.landscape, publishing.attempt, CommitDraft(key, markers={self._marker: facts}))

@@ -19,7 +19,7 @@ def publish_file(publishing: Publishing, sink: FileSink) -> ArtifactFacts:
     """
     name, attempt = publishing.publication.name, publishing.attempt
     target = Target.at(attempt.pipeline, name, publishing.context.resolve(sink.path))
-    request = FoldRequest(originals_of(publishing.parts), publishing.publication.takes_any)
+    request = FoldRequest(originals_of(publishing.parts()), publishing.publication.takes_any)
     delivery = FileDelivery(publishing.landscape, sink, request, publishing.pieces)
     draft = Draft(target, publishing.landscape, attempt, publishing.key)
     preview = Preview()

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import chain
 
 from elspeth_dagster.accounting import tally_publish
 from elspeth_dagster.engine.publish_errors import OutputOrderError
@@ -56,14 +56,17 @@ class Publishing:
         """The publish's commit."""
         return CommitKey(Phase.SINK, self.publication.name, 0)
 
-    @cached_property
-    def parts(self) -> list[PartRow]:
+    def parts(self) -> Iterator[PartRow]:
         """The sink's parts, stream by stream."""
-        return reads.parts(self.landscape, self.attempt.run_id, self.publication.name)
+        return chain.from_iterable(self._streams())
 
     def pieces(self) -> Iterator[Piece]:
         """The sink's output from its beginning."""
-        return pieces_of(self.landscape, self.parts, self._disorder)
+        return pieces_of(self.landscape, self._streams(), self._disorder)
+
+    def _streams(self) -> list[Iterator[PartRow]]:
+        place = (self.landscape, self.attempt.run_id, self.publication.name)
+        return [reads.parts_in_stream(*place, stream) for stream in reads.part_streams(*place)]
 
     @contextmanager
     def refusals(self) -> Iterator[RefusalLog]:
@@ -91,7 +94,7 @@ class Publishing:
         """Records what was delivered and what was refused; gives the artifact that stands."""
         tables, parts = log.close()
         arrived: Counter[str] = Counter()
-        for part in self.parts:
+        for part in self.parts():
             arrived.update(part.info["edges"])
         tallies = tally_publish(self.publication.name, arrived=arrived, refused=log.refused)
         draft = CommitDraft(self.key, tables, tallies, parts, artifact=artifact)

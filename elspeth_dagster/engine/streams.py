@@ -1,9 +1,8 @@
 """All rows bound for a sink, in token order, whatever parts they lie in."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import groupby
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,20 +31,17 @@ class Piece:
 
 
 def pieces_of(
-    landscape: Landscape, parts: Sequence[PartRow], on_disorder: Callable[[str, str], Exception]
+    landscape: Landscape, streams: Iterable[Iterator[PartRow]], on_disorder: Callable[[str, str], Exception]
 ) -> Iterator[Piece]:
     """A sink's output piece by piece; no more than a part per stream is in memory.
 
     Args:
         landscape: Where the parts are.
-        parts: The sink's parts, those of one phase and node next to each other and in order.
+        streams: The sink's parts, for each phase and node those that it left, in order.
         on_disorder: Makes the error for two tokens (hex) that are in the wrong order.
     """
-    streams = [
-        _Stream(landscape, [part for part in group if part.rows], on_disorder)
-        for _, group in groupby(parts, key=lambda part: (part.phase, part.node))
-    ]
-    heads = [stream for stream in streams if stream.advance()]
+    opened = [_Stream(landscape, parts, on_disorder) for parts in streams]
+    heads = [stream for stream in opened if stream.advance()]
     while heads:
         yield _next_piece(heads)
         heads = [stream for stream in heads if stream.head is not None or stream.advance()]
@@ -64,10 +60,10 @@ class _Stream:
     """Parts whose rows follow each other."""
 
     def __init__(
-        self, landscape: Landscape, parts: Sequence[PartRow], on_disorder: Callable[[str, str], Exception]
+        self, landscape: Landscape, parts: Iterator[PartRow], on_disorder: Callable[[str, str], Exception]
     ) -> None:
         self._landscape = landscape
-        self._parts = iter(parts)
+        self._parts = (part for part in parts if part.rows)
         self._on_disorder = on_disorder
         self._last = ""
         self.head: _Head | None = None

@@ -1,13 +1,13 @@
 """Small questions to the catalogue, each one indexed query, and the reading of segments."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, literal, select, tuple_
 
 from elspeth_dagster.accounting import Measure, Tally
 from elspeth_dagster.landscape import schema
@@ -16,6 +16,8 @@ from elspeth_dagster.landscape.drafts import ArtifactFacts
 from elspeth_dagster.landscape.errors import MissingChunkError, NoSuchRunError
 from elspeth_dagster.landscape.model import AttemptStatus, Phase, PhaseStatus, RunStatus
 from elspeth_dagster.landscape.segments import decode_segment, read_verified
+
+_PAGE_PARTS = 200
 
 
 @dataclass(frozen=True)
@@ -254,12 +256,36 @@ def segments_of(
     return _all(landscape, query, lambda row: SegmentRow(**{**row, "phase": Phase(row["phase"])}))
 
 
-def parts(landscape: Landscape, run_id: str, sink: str | None = None) -> list[PartRow]:
-    """The parts that sweeps left for a sink, or for all, in the order of phase, node, commit and part."""
-    query = _parts(run_id)
-    if sink is not None:
-        query = query.where(schema.parts.c.sink == sink)
-    return _all(landscape, query, _part)
+def parts(landscape: Landscape, run_id: str, sink: str) -> list[PartRow]:
+    """The parts that were left for a sink or an aggregation, in the order of phase, node, commit and part."""
+    return _all(landscape, _parts(run_id).where(schema.parts.c.sink == sink), _part)
+
+
+def part_streams(landscape: Landscape, run_id: str, sink: str) -> list[tuple[Phase, str]]:
+    """The phases and nodes that left parts for a sink, in order; of each, the parts follow one another."""
+    made_by, table = schema.commits.c, schema.parts.c
+    query = select(made_by.phase, made_by.node).distinct().join_from(schema.parts, schema.commits)
+    query = query.where(table.run_id == run_id, table.sink == sink).order_by(made_by.phase, made_by.node)
+    return landscape.ask(
+        lambda connection: [(Phase(phase), node) for phase, node in connection.execute(query)]
+    )
+
+
+def parts_in_stream(
+    landscape: Landscape, run_id: str, sink: str, stream: tuple[Phase, str]
+) -> Iterator[PartRow]:
+    """The parts that a phase and node left for a sink, in order; few at a time are in memory."""
+    made_by, table = schema.commits.c, schema.parts.c
+    place = (table.sink == sink, made_by.phase == int(stream[0]), made_by.node == stream[1])
+    query = _parts(run_id).where(*place).limit(_PAGE_PARTS)
+    page: list[PartRow] = _all(landscape, query, _part)
+    while page:
+        yield from page
+        last = page[-1]
+        behind = tuple_(made_by.ordinal, table.ordinal) > tuple_(
+            literal(last.commit_ordinal), literal(last.ordinal)
+        )
+        page = _all(landscape, query.where(behind), _part) if len(page) == _PAGE_PARTS else []
 
 
 def parts_of(landscape: Landscape, run_id: str, phase: Phase, node: str, ordinal: int) -> list[PartRow]:

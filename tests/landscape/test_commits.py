@@ -145,6 +145,28 @@ def test_parts_of_work_that_was_done_before_are_removed_and_committed_ones_are_n
     assert reads.parts(landscape, attempt.run_id, "other") == []
 
 
+def test_parts_of_a_stream_come_page_by_page_in_order(landscape, attempt, monkeypatch):
+    for ordinal in (1, 0, 2):
+        key = CommitKey(Phase.PROCESS, "stage_0", ordinal)
+        pieces = tuple(replace(part(landscape, attempt, key), ordinal=n) for n in range(3))
+        other = part(landscape, attempt, key, sink="other")
+        commit(landscape, attempt, sweep_draft(ordinal, rows=(ordinal,), parts=(*pieces, other)))
+    late = CommitKey(Phase.SINK, "refusing", 0)
+    commit(landscape, attempt, CommitDraft(late, parts=(part(landscape, attempt, late),)))
+    streams = reads.part_streams(landscape, attempt.run_id, "out")
+    assert streams == [(Phase.PROCESS, "stage_0"), (Phase.SINK, "refusing")]
+    for page in (1, 2, 3, 9, 200):
+        monkeypatch.setattr(reads, "_PAGE_PARTS", page)
+        found = [
+            each for stream in streams
+            for each in reads.parts_in_stream(landscape, attempt.run_id, "out", stream)
+        ]  # fmt: skip
+        assert found == reads.parts(landscape, attempt.run_id, "out")
+        assert [(each.commit_ordinal, each.ordinal) for each in found] == [
+            *((n, m) for n in range(3) for m in range(3)), (0, 0),
+        ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -21,8 +21,9 @@ def test_what_one_commit_owns_is_found_by_the_commit(sqlite_places, tmp_path):
         event.listen(landscape.engine, "before_cursor_execute", look)
         reads.segments_of(landscape, run_id, phase=Phase.SOURCE, node="source", ordinal=3, table="records")
         reads.parts_of(landscape, run_id, Phase.PROCESS, "stage_0", 3)
+        list(reads.parts_in_stream(landscape, run_id, "out", (Phase.PROCESS, "stage_0")))
     found = [plan for plan in plans if plan.startswith(("SCAN", "SEARCH"))]
-    assert len(found) == 4
+    assert len(found) == 6
     assert not [plan for plan in found if plan.startswith("SCAN")]
     whole_key = "(run_id=? AND phase=? AND node=? AND ordinal=?)"
     assert sum(plan.startswith("SEARCH commits") and plan.endswith(whole_key) for plan in found) == 2
