@@ -1,6 +1,7 @@
 """Live progress of a run on a terminal, from what is committed."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.location import Location
 
 _EVERY_S = 0.5
+_SHARE = 20
+"""Looking takes at most one part in so many of the time, however long the record has become."""
 
 
 @contextmanager
@@ -45,12 +48,15 @@ def _follow(
     def told(line: str) -> None:
         status.update(f"{pipeline}: {line}")
 
-    while not stop.wait(_EVERY_S):
+    took_s = 0.0
+    while not stop.wait(max(_EVERY_S, _SHARE * took_s)):
+        looked_at = time.monotonic()
         try:
             with Landscape.open(location, create=False, say=told) as landscape:
                 line = _line(landscape, pipeline, began)
         except ElspethError as error:
             line = f"{pipeline}: {error}"
+        took_s = time.monotonic() - looked_at
         status.update(line)
 
 

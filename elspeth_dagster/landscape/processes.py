@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.errors import LandscapeError, RunAliveError
@@ -220,8 +221,9 @@ def beating(landscape: Landscape, attempt: Attempt, every_s: float = HEARTBEAT_E
         while not stop.wait(every_s):
             try:
                 beat(landscape, attempt)
-            except LandscapeError:
-                # The work itself finds that out at its next commit, and says it; the next beat may succeed.
+            except (LandscapeError, IntegrityError):
+                # The work itself finds out what is wrong with the record, and says it; and two containers of
+                # one name may have said for the first time at once that they live. The next beat may succeed.
                 continue
 
     thread = threading.Thread(target=keep_beating, name="elspeth-heartbeat", daemon=True)

@@ -229,7 +229,9 @@ def _problem(instance: dg.DagsterInstance, dagster_run_id: str) -> str | None:
     for event in events:
         if event.is_failure:
             error = getattr(event.event_specific_data, "error", None)
-            return _INTERRUPTED if error and error.cls_name == _INTERRUPTED else event.message
+            if error is None or error.cls_name == _INTERRUPTED:
+                return event.message if error is None else _INTERRUPTED
+            return f"{event.message}\n{_cause(error)}"
     return None
 
 

@@ -16,8 +16,21 @@ _DAGSTER_YAML = (
     "run_monitoring:\n  enabled: true\n  poll_interval_seconds: 30\n"
 )
 
+_SHOWN_CHARACTERS = 600
+"""Dagster's own texts list everything that it would have accepted."""
+
 _BEGUN = ".dagster.yaml."
 """So begin names of files that are to become the home's dagster.yaml; a process that dies may leave one."""
+
+
+class DagsterSettingsError(ElspethError):
+    """Dagster does not accept what is set for it in its home's dagster.yaml."""
+
+    def __init__(self, home: str, error: Exception) -> None:
+        text = str(error)
+        if len(text) > _SHOWN_CHARACTERS:
+            text = f"{text[:_SHOWN_CHARACTERS]} …"
+        super().__init__(f"{home}/dagster.yaml: Dagster cannot start with it: {text}")
 
 
 class DagsterHomeError(ElspethError):
@@ -62,11 +75,22 @@ def dagster_instance() -> Iterator[dg.DagsterInstance]:
     """Dagster's records, open.
 
     Raises:
+        DagsterSettingsError: The home's dagster.yaml is not in order.
         DagsterHomeError: They cannot be read or written; what was done inside is not finished.
     """
     home = os.environ.get("DAGSTER_HOME", "DAGSTER_HOME")
-    with _records_of(home), dg.DagsterInstance.get() as instance:
+    with _records_of(home), _opened(home) as instance:
         yield instance
+
+
+def _opened(home: str) -> dg.DagsterInstance:
+    try:
+        return dg.DagsterInstance.get()
+    except (DBAPIError, OSError):
+        raise
+    except Exception as error:
+        # Whatever its launchers, storages and loggers raise that dagster.yaml names.
+        raise DagsterSettingsError(home, error) from error
 
 
 @contextmanager
