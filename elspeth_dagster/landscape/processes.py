@@ -1,5 +1,6 @@
 """Processes at work for an attempt: who they are, whether they live, when they last said so."""
 
+import hashlib
 import os
 import socket
 import subprocess
@@ -44,8 +45,8 @@ class Process:
         host: Name of its host.
         pid: Its number there.
         started: When it started, in the host's own terms; only ever compared for equality.
-        boot_id: Which boot of the host it belongs to, and in which space of process numbers (a container may
-            have its own); empty where hosts do not tell.
+        boot_id: Which boot of the host it belongs to, in which space of process numbers (a container may have
+            its own), and of which machine (two may have one name); empty where hosts do not tell.
     """
 
     host: str
@@ -82,13 +83,16 @@ def identify(pid: int | None = None) -> Process | None:
 
 
 def state_of(process: Process) -> Liveness:
-    """Whether a process lives. A zombie does not; one in another container is not seen from here."""
+    """Whether a process lives. A zombie does not; one of another container or machine is not seen."""
     if process.host != socket.gethostname():
         return Liveness.UNKNOWN
-    (boot, _, space), (here, _, space_here) = (each.partition(" ") for each in (process.boot_id, _boot_id()))
-    if boot == here and space != space_here:
+    boot, space, machine = _split(process.boot_id)
+    boot_here, space_here, machine_here = _split(_boot_id())
+    if machine and machine_here and machine != machine_here:
         return Liveness.UNKNOWN
-    alive = boot == here and _started(process.pid) == process.started
+    if boot == boot_here and space != space_here:
+        return Liveness.UNKNOWN
+    alive = boot == boot_here and _started(process.pid) == process.started
     return Liveness.ALIVE if alive else Liveness.DEAD
 
 
@@ -273,4 +277,19 @@ def _started_by_ps(pid: int) -> str | None:
 def _boot_id() -> str:
     path, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     boot = path.read_text().strip() if path.exists() else ""
-    return f"{boot} {space.readlink() if space.is_symlink() else ''}".strip()
+    return f"{boot} {space.readlink() if space.is_symlink() else ''} {_machine()}".rstrip()
+
+
+def _machine() -> str:
+    """What tells this machine from others of its name; a hash, since the id is not for others to see."""
+    try:
+        own = Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        return ""
+    return hashlib.sha256(f"elspeth_dagster {own}".encode()).hexdigest()[:16] if own else ""
+
+
+def _split(boot_id: str) -> tuple[str, str, str]:
+    """Boot, space of process numbers, and machine; empty what is not told."""
+    boot, space, machine, *_ = [*boot_id.split(" "), "", "", ""]
+    return boot, space, machine

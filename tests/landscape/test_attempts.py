@@ -164,7 +164,7 @@ def test_an_attempt_that_one_step_ended_is_alive_while_others_of_it_work(landsca
 
 def test_a_step_that_waits_to_be_tried_again_keeps_the_run(landscape, attempt):
     with landscape.transaction() as connection:
-        connection.execute(update(schema.ops_processes).values(boot_id="an earlier boot"))
+        connection.execute(update(schema.ops_processes).values(boot_id="an-earlier-boot"))
     wait_until(landscape, attempt, step="process_0_0", until=datetime.now(UTC) + timedelta(minutes=5))
     with pytest.raises(RunAliveError, match=r"step process_0_0 waiting until .* UTC to be tried again"):
         ensure_attempt(landscape, resume(dagster_finished=finished()))
@@ -178,7 +178,7 @@ def test_a_step_that_waits_is_given_up_by_force_but_no_living_process(landscape,
     with pytest.raises(RunAliveError, match=f"process {os.getpid()}"):
         ensure_attempt(landscape, forced)
     with landscape.transaction() as connection:
-        connection.execute(update(schema.ops_processes).values(boot_id="an earlier boot"))
+        connection.execute(update(schema.ops_processes).values(boot_id="an-earlier-boot"))
     assert ensure_attempt(landscape, forced).number == 2
 
 
@@ -206,6 +206,21 @@ def test_a_process_of_another_container_is_not_taken_for_dead(landscape, attempt
     assert [state.liveness for state in liveness(landscape, attempt.run_id)] == [Liveness.UNKNOWN]
     with pytest.raises(RunAliveError):
         ensure_attempt(landscape, resume(dagster_finished=finished()))
+
+
+def test_a_process_of_another_machine_of_the_same_name_is_not_taken_for_dead(landscape, attempt):
+    def started_on(machine):
+        boot_id = f"another-boot pid:[1] {machine}"
+        with landscape.transaction() as connection:
+            connection.execute(update(schema.ops_processes).values(boot_id=boot_id))
+        (state,) = liveness(landscape, attempt.run_id)
+        return state.liveness
+
+    here = identify().boot_id.split(" ")
+    if len(here) == 3:
+        assert started_on("another") is Liveness.UNKNOWN
+        assert started_on(here[2]) is Liveness.DEAD
+    assert started_on("") is Liveness.DEAD
 
 
 HOLD = """
