@@ -7,16 +7,18 @@ STAMP := .venv/.installed
 WORKERS ?= 3
 export DAGSTER_HOME ?= $(CURDIR)/.dagster
 
-.PHONY: setup demo test lint dev bench screenshots clean
+.PHONY: setup demo test lint dev bench screenshots clean clean-data
 .DEFAULT_GOAL := help
 
 help:
+	@echo "make setup  install everything into .venv"
 	@echo "make demo   set up, run the example pipelines through Dagster, show what came out"
 	@echo "make dev    open the Dagster UI on http://localhost:3000"
 	@echo "make test   set up and run the tests"
 	@echo "make lint   formatting, lint, types, import rules"
 	@echo "make bench  every benchmark, short"
 	@echo "make screenshots  take the pictures in docs/images again, in a real Chromium"
+	@echo "make clean  remove .venv; make clean-data removes records and outputs"
 
 setup: $(STAMP)
 
@@ -50,4 +52,8 @@ screenshots: setup
 	@$(BIN)/python scripts/screenshots.py
 
 clean:
-	rm -rf .venv .dagster landscape output
+	rm -rf .venv
+
+clean-data:
+	@test "$(CONFIRM)" = yes || { echo "this removes every run's record and output: make clean-data CONFIRM=yes"; exit 1; }
+	rm -rf .dagster landscape output

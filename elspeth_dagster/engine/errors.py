@@ -61,6 +61,18 @@ class ChecksFailedError(ElspethError):
         )
 
 
+class SourceIsTargetError(ElspethError):
+    """A sink would replace the file that is to be read."""
+
+    def __init__(self, pipeline: str, sink: str, path: str) -> None:
+        self.pipeline = pipeline
+        self.node = sink
+        super().__init__(
+            f"pipeline {pipeline!r}, sink {sink!r}: it would replace {path}, which the source is to read. "
+            "Nothing was read or written. Choose another file for one of the two, then start a new run."
+        )
+
+
 class SourceFailureError(ElspethError):
     """A source plugin raised something that is not an error of this package."""
 

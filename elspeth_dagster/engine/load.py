@@ -1,5 +1,6 @@
 """SOURCE: reads the outside world once and freezes it into chunks, as received."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,7 +12,7 @@ import pyarrow as pa
 from elspeth_dagster.accounting import SOURCE_NODE
 from elspeth_dagster.engine.behind import one_behind
 from elspeth_dagster.engine.boundary import TypesState, fold_records
-from elspeth_dagster.engine.errors import SourceFailureError
+from elspeth_dagster.engine.errors import SourceFailureError, SourceIsTargetError
 from elspeth_dagster.engine.lifecycle import opened
 from elspeth_dagster.engine.record import ERRORS, constant
 from elspeth_dagster.engine.work import CHUNK_BYTES, Work, create_source
@@ -21,6 +22,7 @@ from elspeth_dagster.landscape.commits import ChunkFacts, CommitDraft, CommitKey
 from elspeth_dagster.landscape.leftovers import drop_source_chunks
 from elspeth_dagster.landscape.model import Phase
 from elspeth_dagster.plugins.base import Notice, ReadRequest, Replay, Source, SourceChunk
+from elspeth_dagster.plugins.sinks.file import FileMode, FileSink
 
 END_OF_SOURCE = "end_of_source"
 
@@ -36,12 +38,14 @@ def load_source(work: Work, *, restart: bool = False) -> dict[str, Any]:
         The marker: `{"chunks": …, "rows": …}`.
 
     Raises:
+        SourceIsTargetError: A sink would replace what is read.
         SourceFailureError: The source plugin raised.
         ElspethError: What the source says of its input (missing file, changed file, …).
     """
     marker = reads.marker(work.landscape, work.run_id, END_OF_SOURCE)
     if marker is not None:
         return marker
+    _require_apart(work)
     source = create_source(work.compiled, work.launch)
     contexts = {SOURCE_NODE: work.context(SOURCE_NODE)}
     with opened({SOURCE_NODE: source}, contexts), one_behind() as behind:
@@ -50,6 +54,20 @@ def load_source(work: Work, *, restart: bool = False) -> dict[str, Any]:
             draft, position = _frozen(source, position, chunk)
             behind.do(partial(_commit, work, draft, chunk.records.num_records))
     return _mark_end(work, position)
+
+
+def _require_apart(work: Work) -> None:
+    """Refuses to read a file that a sink is to replace."""
+    path = work.launch.source_path or work.compiled.settings.source.options.get("path")
+    if not isinstance(path, str):
+        return
+    read = os.path.realpath(work.resolve(path))
+    for name in work.compiled.graph.sinks:
+        sink = work.compiled.create(name)
+        if not isinstance(sink, FileSink) or sink.mode is not FileMode.WRITE:
+            continue
+        if os.path.realpath(sink.target(work.resolve)) == read:
+            raise SourceIsTargetError(work.pipeline, name, read)
 
 
 class _Position:

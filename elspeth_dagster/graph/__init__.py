@@ -1,6 +1,6 @@
 """The graph of a pipeline: settings to nodes, edges and stages, and every wiring error."""
 
-from elspeth_dagster.graph.compile import compile_graph, graph_problems
+from elspeth_dagster.graph.compile import Examined, examine
 from elspeth_dagster.graph.draw import draw_mermaid, draw_text
 from elspeth_dagster.graph.model import (
     AggregationRule,
@@ -20,14 +20,14 @@ __all__ = [
     "CoalesceRule",
     "Edge",
     "EdgeMode",
+    "Examined",
     "GateRule",
     "Graph",
     "Node",
     "NodeFacts",
     "NodeKind",
     "PathElement",
-    "compile_graph",
     "draw_mermaid",
     "draw_text",
-    "graph_problems",
+    "examine",
 ]

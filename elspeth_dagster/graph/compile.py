@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from elspeth_dagster.graph.absent import warn_of_absent_fields
 from elspeth_dagster.graph.compatibility import check_compatible
 from elspeth_dagster.graph.ends import Wiring, read_wiring
 from elspeth_dagster.graph.findings import Findings
@@ -51,8 +52,13 @@ class _Rules:
 
 
 @dataclass(frozen=True)
-class _Examined:
-    """Settings whose wiring has been looked at, with what was found wrong."""
+class Examined:
+    """Settings whose wiring, schemas and conditions have been looked at.
+
+    Attributes:
+        problems: Everything that is wrong; nodes without facts went unchecked against others.
+        warnings: What is accepted, but does not do what its author may expect.
+    """
 
     settings: Settings
     facts: Mapping[str, NodeFacts]
@@ -61,30 +67,26 @@ class _Examined:
     published: Mapping[str, Published]
     rules: _Rules
     problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+    def graph(self) -> Graph:
+        """The pipeline's graph.
+
+        Raises:
+            SettingsError: Something is wrong; holds every problem.
+        """
+        if self.problems:
+            raise SettingsError(self.problems)
+        return _graph(self)
 
 
-def compile_graph(settings: Settings, facts: Mapping[str, NodeFacts]) -> Graph:
-    """Compiles a pipeline.
+def examine(settings: Settings, facts: Mapping[str, NodeFacts]) -> Examined:
+    """Looks at a pipeline.
 
     Args:
         settings: The settings.
         facts: For every node with a plugin, by node name, what its plugin and options say of it.
-
-    Raises:
-        SettingsError: The wiring, the schemas or the conditions are wrong; holds every problem.
     """
-    examined = _examine(settings, facts)
-    if examined.problems:
-        raise SettingsError(examined.problems)
-    return _graph(examined)
-
-
-def graph_problems(settings: Settings, facts: Mapping[str, NodeFacts]) -> tuple[Problem, ...]:
-    """Everything that `compile_graph` would refuse; nodes without facts go unchecked against others."""
-    return _examine(settings, facts).problems
-
-
-def _examine(settings: Settings, facts: Mapping[str, NodeFacts]) -> _Examined:
     findings = Findings(settings)
     wiring = read_wiring(settings)
     places = _places(settings, wiring)
@@ -100,8 +102,10 @@ def _examine(settings: Settings, facts: Mapping[str, NodeFacts]) -> _Examined:
     coalesces = coalesce_rules(settings, order, edges, _multiplying(settings, facts), findings)
     published = published_facts(settings, order, edges, facts, findings)
     check_compatible(edges, published, facts, places, findings)
+    warn_of_absent_fields(settings, order, edges, facts, gates, findings)
     rules = _Rules(gates, aggregations, coalesces)
-    return _Examined(settings, facts, wiring, edges, published, rules, tuple(findings.problems))
+    problems, warnings = tuple(findings.problems), tuple(findings.warnings)
+    return Examined(settings, facts, wiring, edges, published, rules, problems, warnings)
 
 
 def _places(settings: Settings, wiring: Wiring) -> dict[str, KeyPath]:
@@ -159,7 +163,7 @@ def _check_failure_sinks(wiring: Wiring, facts: Mapping[str, NodeFacts], finding
             )
 
 
-def _graph(examined: _Examined) -> Graph:
+def _graph(examined: Examined) -> Graph:
     edges = examined.edges
     nodes = {node.name: node for node in _nodes(examined)}
     places = _places(examined.settings, examined.wiring)
@@ -184,7 +188,7 @@ def _stages(nodes: Sequence[Node], edges: Sequence[Edge]) -> dict[str, int]:
     return stages
 
 
-def _nodes(examined: _Examined) -> Iterator[Node]:
+def _nodes(examined: Examined) -> Iterator[Node]:
     settings, facts, rules = examined.settings, examined.facts, examined.rules
     entries: list[tuple[NodeKind, PluginSettings]] = [
         (NodeKind.SOURCE, settings.source),

@@ -10,14 +10,19 @@ from elspeth_dagster.settings.settings import Settings
 
 @dataclass
 class Findings:
-    """Collects problems at their places in the settings file."""
+    """Collects problems, and what is accepted but hardly meant, at their places in the settings file."""
 
     settings: Settings
     problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
 
     def add(self, path: KeyPath, message: str) -> None:
         """Notes a problem at a key."""
         self.problems.append(self.settings.problem(path, message))
+
+    def warn(self, path: KeyPath, message: str) -> None:
+        """Notes at a key what does not do what its author may expect."""
+        self.warnings.append(self.settings.problem(path, message))
 
     def unknown(self, path: KeyPath, what: str, name: str, accepted: Iterable[str]) -> None:
         """Notes a name that means nothing here, with what is accepted and the nearest of it."""

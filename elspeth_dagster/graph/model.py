@@ -1,6 +1,6 @@
 """The graph of a pipeline: nodes, edges and stages, as plain frozen values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -45,6 +45,7 @@ class NodeFacts:
             types cannot be checked against it.
         takes_failures: Sinks: whether it writes any row, so that another sink's failures can go to it.
         expands: Transforms: whether several tokens can come of one.
+        reads: Per option the fields of the rows that come, as it names them.
     """
 
     schema: Schema = OBSERVED
@@ -54,6 +55,7 @@ class NodeFacts:
     own_fields: bool = False
     takes_failures: bool = False
     expands: bool = False
+    reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

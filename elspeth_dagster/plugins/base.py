@@ -2,7 +2,7 @@
 
 import errno
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -99,6 +99,10 @@ class Plugin(ABC):  # noqa: B024 - its subclasses have the abstract methods
     def __init__(self, options: Any, schema: Schema = OBSERVED) -> None:
         self.options = options
         self.schema = schema
+
+    def fields_read(self) -> Mapping[str, Sequence[str]]:
+        """Per option the fields that it names; one that no row can have that comes is warned of."""
+        return {}
 
     def open(self, context: PluginContext) -> None:  # noqa: B027 - most plugins have nothing to open
         """Called once before the first row; open connections and files here."""

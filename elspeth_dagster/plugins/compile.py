@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from elspeth_dagster.errors import ElspethError
-from elspeth_dagster.graph import Graph, NodeFacts, compile_graph, graph_problems
+from elspeth_dagster.graph import Graph, NodeFacts, examine
 from elspeth_dagster.plugins.base import Plugin, Transform
 from elspeth_dagster.plugins.batch import BatchPlugin
 from elspeth_dagster.plugins.errors import MisplacedPluginError, OptionsError, UnknownPluginError
@@ -16,7 +16,7 @@ from elspeth_dagster.plugins.kinds import PluginKind
 from elspeth_dagster.plugins.options import Configured
 from elspeth_dagster.plugins.partitioned import partition_problems
 from elspeth_dagster.plugins.registry import PluginSet
-from elspeth_dagster.plugins.sinks.file import FileSink, LaidOutSink
+from elspeth_dagster.plugins.sinks.file import FileMode, FileSink, LaidOutSink
 from elspeth_dagster.settings.errors import Problem, SettingsError, did_you_mean
 from elspeth_dagster.settings.load import load_settings
 from elspeth_dagster.settings.nodes import (
@@ -101,10 +101,12 @@ def compile_settings(settings: Settings, plugins: PluginSet) -> Compiled:
         problems.extend(_mode_problems(settings, node, plugin))
         problems.extend(_target_problems(settings, node, plugin, targets))
     problems.extend(partition_problems(settings, made))
-    problems.extend(graph_problems(settings, facts))
+    examined = examine(settings, facts)
+    problems.extend(examined.problems)
     if problems:
         raise SettingsError(problems)
-    return Compiled(settings, plugins, compile_graph(settings, facts), configured)
+    warned = (*settings.warnings, *map(str, sorted(examined.warnings)))
+    return Compiled(replace(settings, warnings=warned), plugins, examined.graph(), configured)
 
 
 def _configure(plugins: PluginSet, kind: PluginKind, node: PluginNode) -> Configured:
@@ -127,14 +129,23 @@ def _configure(plugins: PluginSet, kind: PluginKind, node: PluginNode) -> Config
 def _target_problems(
     settings: Settings, node: PluginNode, plugin: Plugin, targets: dict[str, str]
 ) -> Iterator[Problem]:
-    """What two sinks of the pipeline both write."""
+    """What two sinks of the pipeline both write, or one that the source reads."""
     if not isinstance(plugin, LaidOutSink):
         return
+    read = settings.source.options.get("path")
+    if isinstance(read, str) and _replaces(plugin, str(_as_it_is(read))):
+        message = "the source reads this file, and what it holds would be gone; choose another"
+        yield settings.problem((*node.path, "options", "path"), message)
     other = targets.setdefault(plugin.target(_as_it_is), node.name)
     if other != node.name:
         what, key = ("file", "path") if isinstance(plugin, FileSink) else ("table", "table")
         message = f"the sink '{other}' writes the same {what}, {node.options[key]}"
         yield settings.problem((*node.path, "options", key), message)
+
+
+def _replaces(plugin: LaidOutSink, path: str) -> bool:
+    replacing = isinstance(plugin, FileSink) and plugin.mode is FileMode.WRITE
+    return replacing and plugin.target(_as_it_is) == path
 
 
 def _as_it_is(path: str) -> Path:

@@ -27,4 +27,5 @@ def _transform_facts(plugin: Transform | BatchPlugin) -> NodeFacts:
         required_key=("required_input_fields",) if asked else ("schema", "required_fields"),
         own_fields=isinstance(plugin, BatchPlugin) or not plugin.keeps_fields,
         expands=isinstance(plugin, Transform) and plugin.expands,
+        reads=plugin.fields_read(),
     )

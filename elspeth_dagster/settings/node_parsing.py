@@ -14,6 +14,7 @@ from elspeth_dagster.settings.entries import (
     SourceEntry,
     TransformEntry,
 )
+from elspeth_dagster.settings.errors import nearest
 from elspeth_dagster.settings.findings import Findings
 from elspeth_dagster.settings.locations import KeyPath
 from elspeth_dagster.settings.names import DISCARD, InvalidNameError, sink_name
@@ -68,8 +69,11 @@ class NodeParser:
             found = described(self.secrets.shown(place, failure))
             self.findings.error(place, f"expected the name of a sink, or '{DISCARD}', found {found}")
         elif entry.plugin != _SOURCE_WITHOUT_FAILURE:
+            meant = nearest(_FAILURE, options)
+            at = place[:-1] if meant is None else (*place[:-1], meant)
+            hint = "" if meant is None else f"; '{meant}' was found instead"
             accepted = f"accepted: the name of a sink, or '{DISCARD}'"
-            self.findings.error(place[:-1], f"the required key '{_FAILURE}' is missing; {accepted}")
+            self.findings.error(at, f"the required key '{_FAILURE}' is missing; {accepted}{hint}")
         return SourceSettings(
             plugin=entry.plugin,
             on_success=entry.on_success,

@@ -378,3 +378,14 @@ def test_bad_input_shows_no_traceback_in_a_process_of_its_own(platform: Platform
     assert nothing.code == 2
     assert "Traceback" not in nothing.err
     assert "odd.yaml" in nothing.err
+
+
+def test_a_run_does_not_replace_what_it_is_told_to_read(platform: Platform) -> None:
+    platform.path("output").mkdir()
+    kept = platform.write("output/good.jsonl", "a\n1\n")
+    path = platform.pipeline("bad_input", csv_settings())
+    answer = platform.run(path, "--source-path", "output/../output/good.jsonl")
+    assert answer.code == 1
+    assert "Traceback" not in answer.err
+    assert f"sink 'good': it would replace {kept}, which the source is to read" in answer.err
+    assert kept.read_text() == "a\n1\n"

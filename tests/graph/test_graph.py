@@ -88,6 +88,14 @@ def test_two_sinks_cannot_write_one_file(problems):
     assert "the sink 'low' writes the same file" in problem.message
 
 
+def test_a_sink_cannot_replace_what_the_source_reads(problems, compiled):
+    read = SETTINGS.replace("path: high.csv}}", "path: ./in.csv}}  #!")
+    assert read.count("in.csv") == 2
+    (problem,) = problems(read)
+    assert "the source reads this file" in problem.message
+    assert compiled(read.replace("path: ./in.csv}}  #!", "path: ./in.csv, mode: append}}"))
+
+
 def test_text(graph):
     text = draw_text(graph)
     assert "check  (transform: passthrough)" in text

@@ -198,6 +198,10 @@ SOURCE_CASES = [
         ", on_validation_failure: bad=>",
         "1: source.options: the required key 'on_validation_failure' is missing",
     ),
+    (
+        ", on_validation_failure: bad=>, on_validation_failur: bad",
+        "source.options.on_validation_failur: the required key 'on_validation_failure' is missing",
+    ),
     ("failure: bad=>failure: ' '", "expected the name of a sink, or 'discard', found ' '"),
     (
         "failure: bad=>failure: ",

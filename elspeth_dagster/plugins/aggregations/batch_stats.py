@@ -53,6 +53,11 @@ class BatchStats(BatchPlugin):
     Options = BatchStatsOptions
     takes_passthrough: ClassVar[bool] = False
 
+    def fields_read(self) -> Mapping[str, Sequence[str]]:
+        """See `Plugin.fields_read`."""
+        grouped = {"group_by": (self.options.group_by,)} if self.options.group_by else {}
+        return {"value_field": (self.options.value_field,), **grouped}
+
     def guarantees(self) -> frozenset[str]:
         """The fields that it makes."""
         return frozenset(_names(self.options))

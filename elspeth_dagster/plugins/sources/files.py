@@ -69,7 +69,9 @@ class InputFile:
             file = path.open("rb")
         except FileNotFoundError as error:
             raise SourceError(
-                place, f"there is no such file ({path})", "Put it there, or correct the option `path`."
+                place,
+                f"there is no such file ({path})",
+                "Put it there and resume this run; or correct the path that was given, and start another.",
             ) from error
         except OSError as error:
             raise SourceError(

@@ -1,6 +1,6 @@
 """The `field_mapper` transform (settings reference, 4.3): all renames at once, from the row as it came."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -51,6 +51,10 @@ class FieldMapper(Transform):
         for position, reason in mapping.errors():
             errors.setdefault(position, reason)
         return Transformed(kept(mapping.mapped(), errors), errors)
+
+    def fields_read(self) -> Mapping[str, Sequence[str]]:
+        """See `Plugin.fields_read`."""
+        return {"mapping": tuple(self.options.mapping)}
 
     def guarantees(self) -> frozenset[str]:
         """Declared and promised names that are not renamed away, and targets that always get a value."""

@@ -1,6 +1,6 @@
 """The `json_explode` transform (settings reference, 4.6): one row for each element of a list."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Annotated, Any, Self
 
@@ -61,6 +61,10 @@ class JsonExplode(ExpandingTransform):
     """Makes a row of each element of a list."""
 
     Options = JsonExplodeOptions
+
+    def fields_read(self) -> Mapping[str, Sequence[str]]:
+        """See `Plugin.fields_read`."""
+        return {"array_field": (self.options.array_field,)}
 
     def guarantees(self) -> frozenset[str]:
         """Declared and promised names without the list, and the fields that it adds."""

@@ -1,6 +1,6 @@
 """The `keyword_filter` transform (settings reference, 4.5)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -62,6 +62,10 @@ class KeywordFilter(Transform):
                 if position not in errors:
                     errors[position] = self._reason(rows.columns[name], name, position, int(found[position]))
         return Transformed(kept(rows, errors), errors)
+
+    def fields_read(self) -> Mapping[str, Sequence[str]]:
+        """See `Plugin.fields_read`."""
+        return {} if self._all else {"fields": self.options.fields}
 
     def _named_fields(self, rows: Rows) -> Iterator[tuple[str, Mask, npt.NDArray[np.int16]]]:
         for field in self.options.fields:

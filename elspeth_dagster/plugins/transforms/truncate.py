@@ -1,5 +1,6 @@
 """The `truncate` transform (settings reference, 4.4)."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Self
 
 import numpy as np
@@ -43,6 +44,10 @@ class Truncate(Transform):
 
     Options = TruncateOptions
     keeps_fields: ClassVar[bool] = True
+
+    def fields_read(self) -> Mapping[str, Sequence[str]]:
+        """See `Plugin.fields_read`."""
+        return {"fields": tuple(self.options.fields)}
 
     def apply(self, rows: Rows) -> Transformed:
         """Cuts column by column; a value that is no text is an error of its row."""
