@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import Select, func, literal, select, tuple_
+from sqlalchemy import Select, func, select
 
 from elspeth_dagster.accounting import Measure, Tally
 from elspeth_dagster.landscape import schema
@@ -17,7 +17,7 @@ from elspeth_dagster.landscape.errors import MissingChunkError, NoSuchRunError
 from elspeth_dagster.landscape.model import AttemptStatus, Phase, PhaseStatus, RunStatus
 from elspeth_dagster.landscape.segments import decode_segment, read_verified
 
-_PAGE_PARTS = 200
+_PAGE_COMMITS = 200
 
 
 @dataclass(frozen=True)
@@ -276,16 +276,13 @@ def parts_in_stream(
 ) -> Iterator[PartRow]:
     """The parts that a phase and node left for a sink, in order; few at a time are in memory."""
     made_by, table = schema.commits.c, schema.parts.c
-    place = (table.sink == sink, made_by.phase == int(stream[0]), made_by.node == stream[1])
-    query = _parts(run_id).where(*place).limit(_PAGE_PARTS)
-    page: list[PartRow] = _all(landscape, query, _part)
-    while page:
-        yield from page
-        last = page[-1]
-        behind = tuple_(made_by.ordinal, table.ordinal) > tuple_(
-            literal(last.commit_ordinal), literal(last.ordinal)
-        )
-        page = _all(landscape, query.where(behind), _part) if len(page) == _PAGE_PARTS else []
+    query = select(made_by.commit_id).order_by(made_by.ordinal)
+    query = query.where(made_by.run_id == run_id, made_by.phase == int(stream[0]), made_by.node == stream[1])
+    commits = landscape.ask(lambda connection: connection.execute(query).scalars().all())
+    for first in range(0, len(commits), _PAGE_COMMITS):
+        # By the commits alone: asked for the run's as well, the database would go through all of these.
+        few = table.commit_id.in_(commits[first : first + _PAGE_COMMITS])
+        yield from _all(landscape, _parts().where(few, table.sink == sink), _part)
 
 
 def parts_of(landscape: Landscape, run_id: str, phase: Phase, node: str, ordinal: int) -> list[PartRow]:
@@ -295,13 +292,14 @@ def parts_of(landscape: Landscape, run_id: str, phase: Phase, node: str, ordinal
     return _all(landscape, _parts(run_id).where(*place), _part)
 
 
-def _parts(run_id: str) -> Select[Any]:
+def _parts(run_id: str | None = None) -> Select[Any]:
     made_by, table = schema.commits.c, schema.parts.c
+    of_run = () if run_id is None else (table.run_id == run_id, made_by.run_id == run_id)
     columns = [column for column in table if column.name != "commit_id"]
     return (
         select(made_by.phase, made_by.node, made_by.ordinal.label("commit_ordinal"), *columns)
         .join_from(schema.parts, schema.commits)
-        .where(table.run_id == run_id, made_by.run_id == run_id)
+        .where(*of_run)
         .order_by(table.sink, made_by.phase, made_by.node, made_by.ordinal, table.ordinal)
     )
 

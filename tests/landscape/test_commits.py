@@ -156,7 +156,7 @@ def test_parts_of_a_stream_come_page_by_page_in_order(landscape, attempt, monkey
     streams = reads.part_streams(landscape, attempt.run_id, "out")
     assert streams == [(Phase.PROCESS, "stage_0"), (Phase.SINK, "refusing")]
     for page in (1, 2, 3, 9, 200):
-        monkeypatch.setattr(reads, "_PAGE_PARTS", page)
+        monkeypatch.setattr(reads, "_PAGE_COMMITS", page)
         found = [
             each for stream in streams
             for each in reads.parts_in_stream(landscape, attempt.run_id, "out", stream)
