@@ -40,7 +40,7 @@ def run(facts: dict[str, Any], problem: str | None) -> None:
     for name, sink in facts["sinks"].items():
         console.print(f"  {escape(name)}: {sink['rows']:,} rows in {escape(sink['uri'])}", soft_wrap=True)
     for check in facts.get("checks", ()):
-        _check(console, check, facts.get("accepted"))
+        _check(console, check)
     if facts["status"] != "completed":
         error = facts.get("error")
         text = problem or (error["message"] if error else "")
@@ -50,10 +50,11 @@ def run(facts: dict[str, Any], problem: str | None) -> None:
             console.print(f"  continue it with: elspeth resume {facts['run_id']}")
 
 
-def _check(console: Console, check: dict[str, Any], accepted: dict[str, str] | None) -> None:
+def _check(console: Console, check: dict[str, Any]) -> None:
     verdict = "passed" if check["passed"] else f"not passed ({check['severity']})"
     line = f"{check['check']}: {check['figure']:g}, limit {check['limit']:g}: {verdict}"
-    if accepted and check["blocking"] and not check["passed"]:
+    accepted = check.get("accepted")
+    if accepted:
         line += f", accepted by {accepted['by']}: {accepted['reason']}"
     console.print(f"  check {escape(line)}", soft_wrap=True)
 

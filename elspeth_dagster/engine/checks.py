@@ -1,12 +1,20 @@
 """The checks of a run beside its balance: what is agreed about its figures, and what becomes of a breach."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from elspeth_dagster.accounting import Counts, Measure, Outcome, Tally, counts_of_run
 from elspeth_dagster.graph import EdgeMode, Graph
 from elspeth_dagster.settings import CheckSettings
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """Somebody's word that a run may leave although a check does not pass."""
+
+    by: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -20,6 +28,7 @@ class CheckResult:
         severity: `error` or `warn`.
         blocking: Whether nothing is published unless it passes.
         passed: Whether the limit is kept.
+        accepted: Who let the run pass in spite of it, and why; None unless it was needed.
     """
 
     check: str
@@ -28,11 +37,29 @@ class CheckResult:
     severity: str
     blocking: bool
     passed: bool
+    accepted: Acceptance | None = None
 
     @property
     def holds_back(self) -> bool:
         """Whether nothing may be published for this."""
-        return self.blocking and not self.passed
+        return self.blocking and not self.passed and self.accepted is None
+
+    def accepted_as(self, before: "CheckResult | None") -> "CheckResult":
+        """The same, accepted as it was at an earlier moment, unless what it found is worse than then."""
+        if before is None or before.accepted is None or self.passed:
+            return self
+        worse = self.figure < before.figure if self.check == "min_rows" else self.figure > before.figure
+        return self if worse else replace(self, accepted=before.accepted)
+
+    def facts(self) -> dict[str, Any]:
+        """The result as the record keeps it."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def of_facts(cls, facts: Mapping[str, Any]) -> "CheckResult":
+        """The result that the record keeps."""
+        accepted = facts.get("accepted")
+        return cls(**{**facts, "accepted": Acceptance(**accepted) if accepted else None})
 
     def __str__(self) -> str:
         agreed = "at least" if self.check == "min_rows" else "at most"
@@ -44,47 +71,33 @@ def _shown(number: float) -> str:
 
 
 @dataclass(frozen=True)
-class Acceptance:
-    """Somebody's word that a run may leave although a check does not pass."""
-
-    by: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class Verdict:
     """What the checks say of a run at one moment.
 
     Attributes:
         rows: Records read.
         results: The checks that are asked for.
-        accepted: Who let the run pass in spite of them, and why; None unless it was needed.
     """
 
     rows: int
     results: tuple[CheckResult, ...] = ()
-    accepted: Acceptance | None = None
 
     @property
     def held_back_by(self) -> tuple[CheckResult, ...]:
         """The checks for which nothing may be published."""
-        return () if self.accepted else tuple(result for result in self.results if result.holds_back)
+        return tuple(result for result in self.results if result.holds_back)
 
     def facts(self) -> dict[str, Any]:
         """The verdict as the record keeps it."""
         facts: dict[str, Any] = {"rows": self.rows}
         if self.results:
-            facts["checks"] = [asdict(result) for result in self.results]
-        if self.accepted:
-            facts["accepted"] = asdict(self.accepted)
+            facts["checks"] = [result.facts() for result in self.results]
         return facts
 
     @classmethod
     def of_facts(cls, facts: Mapping[str, Any]) -> "Verdict":
         """The verdict that the record keeps."""
-        results = tuple(CheckResult(**result) for result in facts.get("checks", ()))
-        accepted = facts.get("accepted")
-        return cls(facts["rows"], results, Acceptance(**accepted) if accepted else None)
+        return cls(facts["rows"], tuple(CheckResult.of_facts(found) for found in facts.get("checks", ())))
 
 
 def evaluate(checks: CheckSettings, counts: Counts) -> tuple[CheckResult, ...]:

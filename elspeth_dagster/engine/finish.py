@@ -13,7 +13,7 @@ from elspeth_dagster.accounting import (
     imbalances,
     run_imbalances,
 )
-from elspeth_dagster.engine.checks import Acceptance, Verdict, counts_before_publishing, evaluate
+from elspeth_dagster.engine.checks import Acceptance, CheckResult, Verdict, counts_before_publishing, evaluate
 from elspeth_dagster.engine.completeness import require_processed, source_marker
 from elspeth_dagster.engine.errors import ChecksFailedError, IncompleteError
 from elspeth_dagster.engine.work import Work
@@ -72,9 +72,12 @@ def _judge(
     """Evaluates the checks and records what they say: as the run's release, or as this attempt's refusal."""
     bound = counts_before_publishing(work.compiled.graph, tallies, records=records)
     verdict = Verdict(records, evaluate(work.compiled.settings.dagster.checks, bound))
-    held = {result.check for result in verdict.held_back_by}
-    if held and held <= accepted:
-        verdict = replace(verdict, accepted=acceptance)
+    held = verdict.held_back_by
+    if acceptance and {result.check for result in held} <= accepted:
+        results = tuple(
+            replace(result, accepted=acceptance) if result in held else result for result in verdict.results
+        )
+        verdict = replace(verdict, results=results)
     number, name = (
         (work.attempt.number, f"{HELD_BACK}:{work.attempt.number}") if verdict.held_back_by else (0, CHECKED)
     )
@@ -140,17 +143,22 @@ def seal_run(work: Work) -> Counts:
     if problems:
         raise BalanceError(work.pipeline, work.run_id, problems)
     counts = counts_of_run(tallies, records=marker["rows"])
-    results = evaluate(work.compiled.settings.dagster.checks, counts)
-    markers = {FINAL_CHECKS: Verdict(counts.rows_in, results, _acceptance(work)).facts()} if results else {}
+    released = _released_with(work)
+    results = tuple(
+        result.accepted_as(released.get(result.check))
+        for result in evaluate(work.compiled.settings.dagster.checks, counts)
+    )
+    markers = {FINAL_CHECKS: Verdict(counts.rows_in, results).facts()} if results else {}
     draft = CommitDraft(CommitKey(Phase.DONE, "run", 0), markers=markers, extra_content=_stored(counts))
     complete_run(work.landscape, work.attempt, draft, counts=_stored(counts))
     delete_parts(work.landscape, work.run_id)
     return counts
 
 
-def _acceptance(work: Work) -> Acceptance | None:
+def _released_with(work: Work) -> dict[str, CheckResult]:
+    """What the checks said when the run was let pass, by their names."""
     facts = reads.marker(work.landscape, work.run_id, CHECKED)
-    return Verdict.of_facts(facts).accepted if facts else None
+    return {result.check: result for result in Verdict.of_facts(facts).results} if facts else {}
 
 
 def final_verdict(landscape: Landscape, run_id: str) -> Verdict | None:

@@ -152,7 +152,7 @@ VIEWS: Mapping[str, tuple[tuple[str, ...], str]] = {
                CAST(found->>'$.figure' AS DOUBLE) AS figure, CAST(found->>'$.limit' AS DOUBLE) AS agreed,
                found->>'$.severity' AS severity, CAST(found->>'$.blocking' AS BOOLEAN) AS blocking,
                CAST(found->>'$.passed' AS BOOLEAN) AS passed,
-               m.facts->>'$.accepted.by' AS accepted_by, m.facts->>'$.accepted.reason' AS reason,
+               found->>'$.accepted.by' AS accepted_by, found->>'$.accepted.reason' AS reason,
                c.committed_at
         FROM markers m JOIN commits c ON c.run_id = m.run_id AND c.commit_id = m.commit_id,
              unnest(CAST(m.facts->'$.checks' AS JSON[])) AS unnested(found)

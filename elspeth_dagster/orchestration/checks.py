@@ -111,8 +111,7 @@ def results(verdict: Verdict, asset: dg.AssetKey, run_id: str) -> Iterator[dg.As
     for result in verdict.results:
         yield dg.AssetCheckResult(
             check_name=result.check, asset_key=asset, passed=result.passed,
-            severity=_severity(result, verdict), metadata=_facts(result, verdict, run_id),
-            description=_said(result, verdict),
+            severity=_severity(result), metadata=_facts(result, run_id), description=_said(result),
         )  # fmt: skip
 
 
@@ -136,24 +135,24 @@ def log(context: dg.OpExecutionContext, result: dg.AssetCheckResult) -> None:
     context.log_event(evaluation)  # type: ignore[arg-type] # it takes them; a test holds it to that
 
 
-def _severity(result: CheckResult, verdict: Verdict) -> dg.AssetCheckSeverity:
+def _severity(result: CheckResult) -> dg.AssetCheckSeverity:
     """How bad it is: no more than a warning where somebody has taken it on themselves."""
-    return _SEVERITIES["warn" if result.holds_back and verdict.accepted else result.severity]
+    return _SEVERITIES["warn" if result.accepted else result.severity]
 
 
-def _said(result: CheckResult, verdict: Verdict) -> str:
-    if not (result.holds_back and verdict.accepted):
+def _said(result: CheckResult) -> str:
+    if result.accepted is None:
         return str(result)
-    return f"{result}. Accepted by {verdict.accepted.by}: {verdict.accepted.reason}"
+    return f"{result}. Accepted by {result.accepted.by}: {result.accepted.reason}"
 
 
-def _facts(result: CheckResult, verdict: Verdict, run_id: str) -> dict[str, Any]:
+def _facts(result: CheckResult, run_id: str) -> dict[str, Any]:
     facts = {
         _FIGURES[result.check]: result.figure,
         "elspeth/limit": result.limit,
         "elspeth/blocking": result.blocking,
         "elspeth/run_id": run_id,
     }
-    if result.holds_back and verdict.accepted:
-        facts |= {"elspeth/accepted_by": verdict.accepted.by, "elspeth/reason": verdict.accepted.reason}
+    if result.accepted:
+        facts |= {"elspeth/accepted_by": result.accepted.by, "elspeth/reason": result.accepted.reason}
     return facts
