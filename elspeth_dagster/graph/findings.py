@@ -1,8 +1,9 @@
 """What is found wrong while a graph is built, before it is known where in the file that stands."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from elspeth_dagster.expressions import Expression
 from elspeth_dagster.settings.errors import Problem, did_you_mean
 from elspeth_dagster.settings.locations import KeyPath
 from elspeth_dagster.settings.settings import Settings
@@ -19,6 +20,10 @@ class Findings:
     def add(self, path: KeyPath, message: str) -> None:
         """Notes a problem at a key."""
         self.problems.append(self.settings.problem(path, message))
+
+    def shown(self, expression: Expression) -> Expression:
+        """The same expression, with a text that may be shown and stored."""
+        return replace(expression, text=self.settings.scrubbed(expression.text))
 
     def warn(self, path: KeyPath, message: str) -> None:
         """Notes at a key what does not do what its author may expect."""

@@ -19,7 +19,7 @@ def check_gate(gate: GateSettings, findings: Findings) -> GateRule | None:
         _check_boolean(condition, gate, findings)
     elif condition.possible_labels is not None:
         _check_constant(condition, gate, findings)
-    return GateRule(condition, gate.routes, gate.fork_to)
+    return GateRule(findings.shown(condition), gate.routes, gate.fork_to)
 
 
 def _check_boolean(condition: Expression, gate: GateSettings, findings: Findings) -> None:

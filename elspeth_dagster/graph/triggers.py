@@ -32,4 +32,4 @@ def _condition(aggregation: AggregationSettings, findings: Findings) -> Expressi
     except ExpressionError as error:
         findings.add((*aggregation.path, "trigger", "condition"), str(error))
         return None
-    return condition
+    return findings.shown(condition)

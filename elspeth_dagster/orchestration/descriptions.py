@@ -17,7 +17,7 @@ def of_source(compiled: Compiled) -> str:
     """What the source reads, and where goes what does not fit."""
     source = compiled.settings.source
     place = source.options.get("path")
-    reads = f"Reads {code(str(place))}" if isinstance(place, str) else "Reads"
+    reads = f"Reads {code(compiled.settings.scrubbed(str(place)))}" if isinstance(place, str) else "Reads"
     schema = compiled.graph.nodes["source"].schema
     fields = f", {len(schema.fields)} declared fields" if schema.fields else ""
     return (
@@ -37,7 +37,9 @@ def of_sink(compiled: Compiled, sink: str) -> str:
     """Where a sink writes, and by which ways rows come there."""
     graph = compiled.graph
     place = graph.nodes[sink].options.get("path")
-    target = f"{code(str(place))}, written" if isinstance(place, str) else "Written"
+    target = (
+        f"{code(compiled.settings.scrubbed(str(place)))}, written" if isinstance(place, str) else "Written"
+    )
     ways = [_way(graph, edge) for edge in graph.in_edges(sink)]
     gates = list(dict.fromkeys(gate for _, passed in ways for gate in passed))
     lines = [f"{target} by plugin {code(graph.nodes[sink].plugin or '')}. Rows come by", ""]

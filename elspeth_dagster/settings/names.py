@@ -9,6 +9,8 @@ MAX_CONNECTION_NAME = 64
 SOURCE_NODE = "source"
 FORK = "fork"
 DISCARD = "discard"
+SOURCE_WITHOUT_OPTIONS = "null"
+"""The source plugin that takes any options and heeds none."""
 
 _RESERVED = frozenset({"continue", FORK, "on_success"})
 _NODE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")

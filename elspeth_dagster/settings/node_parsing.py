@@ -17,7 +17,7 @@ from elspeth_dagster.settings.entries import (
 from elspeth_dagster.settings.errors import nearest
 from elspeth_dagster.settings.findings import Findings
 from elspeth_dagster.settings.locations import KeyPath
-from elspeth_dagster.settings.names import DISCARD, InvalidNameError, sink_name
+from elspeth_dagster.settings.names import DISCARD, SOURCE_WITHOUT_OPTIONS, InvalidNameError, sink_name
 from elspeth_dagster.settings.nodes import (
     AggregationSettings,
     CoalesceSettings,
@@ -35,7 +35,6 @@ EntryT = TypeVar("EntryT", bound=Entry)
 Rule = Callable[[EntryT, KeyPath], node_rules.Found]
 
 _FAILURE = "on_validation_failure"
-_SOURCE_WITHOUT_FAILURE = "null"
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,13 @@ class NodeParser:
         entry = validated(SourceEntry, self.data["source"], path, self.findings, self.secrets)
         if entry is None:
             return None
+        if entry.plugin == SOURCE_WITHOUT_OPTIONS:
+            return SourceSettings(
+                plugin=entry.plugin,
+                on_success=entry.on_success,
+                on_validation_failure=self._known_sink(entry.options.get(_FAILURE)),
+                options={},
+            )
         options = dict(entry.options)
         failure = options.pop(_FAILURE, None)
         place = (*path, "options", _FAILURE)
@@ -68,7 +74,7 @@ class NodeParser:
         elif failure is not None:
             found = described(self.secrets.shown(place, failure))
             self.findings.error(place, f"expected the name of a sink, or '{DISCARD}', found {found}")
-        elif entry.plugin != _SOURCE_WITHOUT_FAILURE:
+        else:
             meant = nearest(_FAILURE, options)
             at = place[:-1] if meant is None else (*place[:-1], meant)
             hint = "" if meant is None else f"; '{meant}' was found instead"
@@ -115,7 +121,15 @@ class NodeParser:
     def coalesces(self) -> Iterator[CoalesceSettings]:
         """Give the coalesces that are valid."""
         for path, entry in self._entries("coalesce", CoalesceEntry, node_rules.check_coalesce):
+            for key, message in node_rules.idle_in_coalesce(entry, path):
+                self.findings.warn(key, message)
             yield CoalesceSettings(path=path, **dict(entry))
+
+    def _known_sink(self, name: object) -> str | None:
+        """A sink that is named where no name is needed; any other value there says nothing."""
+        sinks = self.data.get("sinks")
+        known = isinstance(name, str) and (name == DISCARD or (isinstance(sinks, dict) and name in sinks))
+        return str(name) if known else None
 
     def _sink(self, name: str, raw: Any) -> SinkSettings | None:
         path: KeyPath = ("sinks", name)

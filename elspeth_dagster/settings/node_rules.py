@@ -48,6 +48,16 @@ def check_coalesce(coalesce: CoalesceEntry, path: KeyPath) -> Found:
         yield (*path, "select_branch"), f"'{coalesce.select_branch}' is none of the branches: {branches}"
 
 
+def idle_in_coalesce(coalesce: CoalesceEntry, path: KeyPath) -> Found:
+    """What another policy or merge strategy would need."""
+    if coalesce.quorum_count is not None and coalesce.policy is not CoalescePolicy.QUORUM:
+        yield (*path, "quorum_count"), "has an effect only with 'policy: quorum'"
+    if coalesce.timeout_seconds is not None and coalesce.policy is CoalescePolicy.FIRST:
+        yield (*path, "timeout_seconds"), "has no effect with 'policy: first', which never waits"
+    if coalesce.select_branch is not None and coalesce.merge is not MergeStrategy.SELECT:
+        yield (*path, "select_branch"), "has an effect only with 'merge: select'"
+
+
 def check_unique_names(data: Mapping[str, Any], findings: Findings) -> None:
     """No two nodes of any kind have the same name.
 

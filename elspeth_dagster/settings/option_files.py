@@ -7,6 +7,7 @@ from elspeth_dagster.settings.document import parse_document
 from elspeth_dagster.settings.errors import SettingsError
 from elspeth_dagster.settings.findings import Findings
 from elspeth_dagster.settings.locations import KeyPath
+from elspeth_dagster.settings.names import SOURCE_WITHOUT_OPTIONS
 from elspeth_dagster.settings.reading import UnreadableError, read_text
 
 _FILE_OPTIONS = {
@@ -84,7 +85,9 @@ def _yaml_content(text: str, reference: str, findings: Findings) -> Any:
 
 
 def _refuse_elsewhere(data: dict[str, Any], findings: Findings) -> None:
-    nodes: list[tuple[KeyPath, Any]] = [(("source",), data.get("source"))]
+    source = data.get("source")
+    idle = isinstance(source, dict) and source.get("plugin") == SOURCE_WITHOUT_OPTIONS
+    nodes: list[tuple[KeyPath, Any]] = [] if idle else [(("source",), source)]
     sinks = data.get("sinks")
     if isinstance(sinks, dict):
         nodes += [(("sinks", name), entry) for name, entry in sinks.items()]

@@ -95,6 +95,11 @@ def _warn_about_combinations(given: Mapping[str, Any], findings: Findings) -> No
         findings.warn(path, "has an effect only with 'frequency: every_n'")
     if given.get("replay_from") is not None and given.get("run_mode", "live") == "live":
         findings.warn(("replay_from",), "has no effect with 'run_mode: live'")
+    for section in (("landscape", "export"), ("telemetry",)):
+        if _given(given, (*section, "enabled")) is None:
+            for key in _given(given, section) or ():
+                if key != "enabled":
+                    findings.warn((*section, key), "has an effect only with 'enabled: true'")
     timed = ("schedule", "partitions")
     for key, needs in (("timezone", timed), ("partitions_start", ("partitions",))):
         if _given(given, ("dagster", key)) is not None and not any(

@@ -12,6 +12,7 @@ case, which `--case` replays.
 import argparse
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import urllib.error
@@ -121,7 +122,7 @@ def run_case(name: str, case: Case, folder: Path, known: Undisturbed) -> str:
     expected, effects = known[key]
     try:
         found = differences(case, folder / name, expected, effects)
-    except AssertionError as error:
+    except (AssertionError, subprocess.TimeoutExpired) as error:
         found = [str(error)[-5000:]]
     if found:
         return f"{name}: {asdict(case)}\n  " + "\n  ".join(found)

@@ -56,6 +56,12 @@ def test_all_looks_at_every_text_in_the_order_of_the_row():
     assert [row["field"] for row in found[1:]] == ["b", "a"]
 
 
+def test_a_list_names_fields_even_one_that_is_called_all():
+    given_rows = rows_of([{"all": "x", "z": "foo"}, {"all": "foo", "z": "x"}])
+    done = made(KeywordFilter, fields=["all"], blocked_patterns=["foo"]).apply(given_rows)
+    assert list(done.errors) == [1]
+
+
 def test_original_headers_name_fields():
     done = made(KeywordFilter, fields=["Free Text"], blocked_patterns=["x"]).apply(
         rows_of([{"free_text": "x"}], {"free_text": "Free Text"})

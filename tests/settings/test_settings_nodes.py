@@ -242,9 +242,38 @@ def test_a_pipeline_has_a_source_and_sinks(problems: Any, text: str, expected: s
 
 
 def test_the_null_source_needs_no_failure_sink(load: Any) -> None:
-    settings = load("source: {plugin: 'null', on_success: out, options: {anything: 5}}\n" + SINKS)
+    settings = load("source: {plugin: 'null', on_success: out}\n" + SINKS)
     assert settings.source.on_validation_failure is None
-    assert settings.source.options == {"anything": 5}
+
+
+@pytest.mark.parametrize(
+    "options", ["anything: 5", "schema: {fields: dynamic}", "on_validation_failure: 5",
+                "on_validation_failure: nosuch", "template_file: none.txt"]
+)  # fmt: skip
+def test_the_null_source_heeds_no_option(load: Any, options: str) -> None:
+    settings = load(f"source: {{plugin: 'null', on_success: out, options: {{{options}}}}}\n" + SINKS)
+    assert settings.source.on_validation_failure is None
+    assert settings.source.options == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("quorum_count: 1", "coalesce[0].quorum_count: has an effect only with 'policy: quorum'"),
+        ("select_branch: a", "coalesce[0].select_branch: has an effect only with 'merge: select'"),
+        (
+            "policy: first, timeout_seconds: 3",
+            "coalesce[0].timeout_seconds: has no effect with 'policy: first'",
+        ),
+        ("timeout_seconds: 3", None),
+    ],
+)
+def test_what_another_policy_or_merge_would_need_is_warned_of(
+    load: Any, given: str, told: str | None
+) -> None:
+    coalesce = edited(COALESCE, f"[a, b]=>[a, b], {given}")
+    warnings = load(SOURCE + SINKS + f"coalesce: [{coalesce}]\n").warnings
+    assert (told is None and not warnings) or (told is not None and told in "".join(warnings))
 
 
 TRANSFORM_CASES = [

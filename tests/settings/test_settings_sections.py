@@ -377,6 +377,12 @@ def test_values_that_are_refused(problems: Any, section: str, expected: str) -> 
             ["dagster.partitions_start", "dagster.timezone"],
         ),
         ("dagster: {checks: {max_failed: 0}, freshness: {fail_after: 1h}}", []),
+        ("telemetry: {granularity: rows, exporters: []}", ["telemetry.exporters", "telemetry.granularity"]),
+        (
+            "landscape: {export: {format: json, sign: false}}",
+            ["landscape.export.format", "landscape.export.sign"],
+        ),
+        ("landscape: {export: {enabled: false, format: json}}", []),
         ("dagster: {group: a, shards: 2, max_retries: 2, progress_rows: 5, progress_seconds: 1}", []),
     ],
 )

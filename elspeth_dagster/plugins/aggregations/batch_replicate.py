@@ -20,10 +20,11 @@ from elspeth_dagster.plugins.batch import (
     ManyBatches,
 )
 from elspeth_dagster.plugins.sinks.kinds import Kind
-from elspeth_dagster.plugins.transforms.common import TransformOptions, WholeNumber, kept
+from elspeth_dagster.plugins.transforms.common import TransformOptions, kept
 from elspeth_dagster.plugins.transforms.texts import to_mask
 from elspeth_dagster.plugins.windows import Integers, Window, row_bytes, windows
 from elspeth_dagster.rows.rows import Column, Rows, present
+from elspeth_dagster.settings.value_types import WholeNumber
 
 INDEX_FIELD = "copy_index"
 _MOST_COPIES = 10_000

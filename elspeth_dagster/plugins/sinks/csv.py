@@ -6,13 +6,14 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from elspeth_dagster.plugins.base import Options, Reason
+from elspeth_dagster.plugins.file_options import Delimiter, FilePath
 from elspeth_dagster.plugins.sinks.columns import ColumnsFold
 from elspeth_dagster.plugins.sinks.errors import ExistingFileError, SinkSettingsError
 from elspeth_dagster.plugins.sinks.facts import Facts, facts_of
@@ -38,17 +39,11 @@ _QUOTE = '"'
 _HEADER_LIMIT_BYTES = 64 << 20
 
 
-def _check_delimiter(value: str) -> str:
-    if len(value) != 1 or value in '"\r\n\0':
-        raise ValueError("must be one character, and neither a quote nor a line end")
-    return value
-
-
 class CsvOptions(Options):
     """Options of the `csv` sink."""
 
-    path: str = Field(description="The file, from the platform root.")
-    delimiter: Annotated[str, AfterValidator(_check_delimiter)] = Field(",", description="Between two cells.")
+    path: FilePath = Field(description="The file, from the platform root.")
+    delimiter: Delimiter = Field(",", description="Between two cells.")
     encoding: EncodingOption = Field("utf-8", description="Any text encoding that Python knows.")
     mode: FileMode = Field(FileMode.WRITE, description="Whether the file is replaced or added to.")
     headers: HeadersOption = Field(None, description="normalized, original, or new headers by field.")

@@ -10,9 +10,10 @@ from pathlib import PurePath
 from typing import Annotated, Any, ClassVar
 
 import pyarrow as pa
-from pydantic import Field, StrictInt, model_validator
+from pydantic import Field, model_validator
 
 from elspeth_dagster.plugins.base import Options
+from elspeth_dagster.plugins.file_options import FilePath
 from elspeth_dagster.plugins.sinks.columns import KeysFold
 from elspeth_dagster.plugins.sinks.file import FileMode, FileSink, Fold, FoldRequest, Layout, Output, Writer
 from elspeth_dagster.plugins.sinks.fit import Fit
@@ -21,6 +22,7 @@ from elspeth_dagster.plugins.sinks.text import Encoding, EncodingOption, data_of
 from elspeth_dagster.rows.arrays import concatenated, joined_by_shape
 from elspeth_dagster.rows.fields import OBSERVED, Schema, SchemaMode
 from elspeth_dagster.rows.rows import Column, Rows, Shape
+from elspeth_dagster.settings.value_types import WholeNumber
 
 
 class JsonFormat(Enum):
@@ -33,9 +35,9 @@ class JsonFormat(Enum):
 class JsonOptions(Options):
     """Options of the `json` sink."""
 
-    path: str = Field(description="The file, from the platform root.")
+    path: FilePath = Field(description="The file, from the platform root.")
     format: JsonFormat | None = Field(None, description="By the file's suffix when it is left out.")
-    indent: Annotated[StrictInt, Field(ge=0, le=64)] | None = Field(
+    indent: Annotated[WholeNumber, Field(ge=0, le=64)] | None = Field(
         None, description="Spaces per level, for one array; all on one line when it is left out."
     )
     encoding: EncodingOption = Field("utf-8", description="Any text encoding that Python knows.")

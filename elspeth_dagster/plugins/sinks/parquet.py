@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from elspeth_dagster.plugins.base import Options
+from elspeth_dagster.plugins.file_options import FilePath
 from elspeth_dagster.plugins.sinks.columns import ColumnsFold
 from elspeth_dagster.plugins.sinks.converting import column_of, converted
 from elspeth_dagster.plugins.sinks.facts import Facts, facts_of
@@ -43,7 +44,7 @@ class Compression(Enum):
 class ParquetOptions(Options):
     """Options of the `parquet` sink."""
 
-    path: str = Field(description="The file, from the platform root.")
+    path: FilePath = Field(description="The file, from the platform root.")
     compression: Compression = Field(Compression.ZSTD, description="Of the columns' pages.")
     headers: HeadersOption = Field(None, description="normalized, original, or new headers by field.")
     validate_input: bool = Field(default=False, description="Whether values must be of the schema's types.")

@@ -17,6 +17,7 @@ from elspeth_dagster.plugins.base import (
     Source,
     SourceChunk,
 )
+from elspeth_dagster.plugins.file_options import Delimiter, Encoding, FilePath
 from elspeth_dagster.plugins.sources.chunking import ChunkAssembler, no_records, single_problem
 from elspeth_dagster.plugins.sources.csv_cuts import CsvCutter
 from elspeth_dagster.plugins.sources.csv_exact import MIB, Dialect
@@ -24,7 +25,6 @@ from elspeth_dagster.plugins.sources.csv_opening import Opening, OpeningReader
 from elspeth_dagster.plugins.sources.csv_rules import CutRules
 from elspeth_dagster.plugins.sources.errors import SourceError
 from elspeth_dagster.plugins.sources.files import InputFile
-from elspeth_dagster.plugins.sources.options import Encoding, FilePath
 from elspeth_dagster.rows.headers import (
     MAX_COLUMNS,
     Header,
@@ -33,12 +33,7 @@ from elspeth_dagster.rows.headers import (
     header_of_columns,
 )
 from elspeth_dagster.rows.records import Form
-
-
-def _delimiter(value: str) -> str:
-    if len(value) != 1 or value in '"\r\n':
-        raise ValueError("must be one character, and neither a quote nor a line end")
-    return value
+from elspeth_dagster.settings.value_types import WholeNumber
 
 
 def _identifier(value: str) -> str:
@@ -54,16 +49,16 @@ class CsvOptions(Options):
     """Options of the `csv` source."""
 
     path: FilePath = Field(description="The file, from the platform root.")
-    delimiter: Annotated[str, AfterValidator(_delimiter)] = Field(",", description="Between two cells.")
+    delimiter: Delimiter = Field(",", description="Between two cells.")
     encoding: Encoding = Field("utf-8", description="Any text encoding that Python knows.")
-    skip_rows: int = Field(0, ge=0, description="Records to skip before the header.")
+    skip_rows: WholeNumber = Field(0, ge=0, description="Records to skip before the header.")
     columns: tuple[Identifier, ...] | None = Field(
         None, min_length=1, max_length=MAX_COLUMNS, description="Field names of a file without header."
     )
     field_mapping: dict[str, Identifier] | None = Field(
         None, description="New names for fields, by their normalised header."
     )
-    max_cell_bytes: int = Field(
+    max_cell_bytes: WholeNumber = Field(
         64 * MIB, ge=1, le=128 * MIB, description="A record with a larger cell is quarantined."
     )
 

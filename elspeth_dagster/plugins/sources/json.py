@@ -7,13 +7,13 @@ from typing import ClassVar, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from elspeth_dagster.plugins.base import Options, PluginContext, ReadRequest, Replay, Source, SourceChunk
+from elspeth_dagster.plugins.file_options import Encoding, FilePath
 from elspeth_dagster.plugins.sources.chunking import ChunkAssembler, Cut
 from elspeth_dagster.plugins.sources.files import BLOCK_BYTES, BOM, InputFile
 from elspeth_dagster.plugins.sources.json_array import ArrayReader
 from elspeth_dagster.plugins.sources.json_cuts import ElementsCutter
 from elspeth_dagster.plugins.sources.json_lines import LinesCutter
 from elspeth_dagster.plugins.sources.json_text import JsonText
-from elspeth_dagster.plugins.sources.options import Encoding, FilePath
 from elspeth_dagster.plugins.sources.transcode import canonical_encoding
 
 _MIB = 1024 * 1024

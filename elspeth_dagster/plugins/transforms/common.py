@@ -5,7 +5,7 @@ from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from elspeth_dagster.plugins.base import Options, Reason
 from elspeth_dagster.plugins.sinks.fit import Fit
@@ -21,15 +21,6 @@ def _identifiers(names: tuple[str, ...]) -> tuple[str, ...]:
         raise ValueError("a field is listed twice")
     return names
 
-
-def _no_boolean(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError(f"expected a whole number, found {str(value).lower()}")  # noqa: TRY004 - for pydantic
-    return value
-
-
-WholeNumber = Annotated[int, BeforeValidator(_no_boolean)]
-"""A whole number; a boolean is none."""
 
 FieldNames = Annotated[tuple[str, ...], AfterValidator(_identifiers)]
 

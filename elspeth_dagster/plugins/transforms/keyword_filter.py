@@ -15,7 +15,7 @@ from elspeth_dagster.plugins.transforms.texts import Mask, texts_of, to_mask
 from elspeth_dagster.rows.fields import OBSERVED, Schema
 from elspeth_dagster.rows.rows import Column, Rows
 
-ALL = "all"
+_ALL = "all"
 _NONE = -1
 _NO_TEXT = -2
 
@@ -23,6 +23,10 @@ _Name = Annotated[str, Field(min_length=1)]
 
 
 def _as_list(value: Any) -> Any:
+    if value == _ALL:
+        return []
+    if value == []:
+        raise ValueError("names no field")
     return [value] if isinstance(value, str) else value
 
 
@@ -34,7 +38,7 @@ def _checked(pattern: str) -> str:
 class KeywordFilterOptions(TransformOptions):
     """Options of `keyword_filter`."""
 
-    fields: Annotated[tuple[_Name, ...], Field(min_length=1), BeforeValidator(_as_list)] = Field(
+    fields: Annotated[tuple[_Name, ...], BeforeValidator(_as_list)] = Field(
         description="A field, a list of fields, or `all`: every field that holds text."
     )
     blocked_patterns: Annotated[tuple[Annotated[str, AfterValidator(_checked)], ...], Field(min_length=1)] = (
@@ -52,7 +56,7 @@ class KeywordFilter(Transform):
     def __init__(self, options: KeywordFilterOptions, schema: Schema = OBSERVED) -> None:
         super().__init__(options, schema)
         self._patterns = tuple(map(compile_pattern, options.blocked_patterns))
-        self._all = options.fields == (ALL,)
+        self._all = not options.fields
 
     def apply(self, rows: Rows) -> Transformed:
         """Searches column by column; the first field with something to report speaks for its row."""

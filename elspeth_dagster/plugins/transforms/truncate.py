@@ -10,10 +10,11 @@ from pydantic import Field, model_validator
 
 from elspeth_dagster.plugins.base import Reason, Transform, Transformed
 from elspeth_dagster.plugins.sinks.kinds import Kind, kinds_of
-from elspeth_dagster.plugins.transforms.common import TransformOptions, WholeNumber, kept, places
+from elspeth_dagster.plugins.transforms.common import TransformOptions, kept, places
 from elspeth_dagster.plugins.transforms.texts import Mask, texts_of, to_mask
 from elspeth_dagster.rows.rows import Column, Rows
 from elspeth_dagster.rows.values import encode_value
+from elspeth_dagster.settings.value_types import WholeNumber
 
 _Limit = Annotated[WholeNumber, Field(ge=1)]
 _Name = Annotated[str, Field(min_length=1)]

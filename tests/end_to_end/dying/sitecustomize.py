@@ -5,7 +5,7 @@ Put on PYTHONPATH, it is loaded by every Python process of a run, the steps of t
 together. `ELSPETH_DYING_AT` are the effects to disturb at, none for never. `ELSPETH_DYING_BY` is the signal,
 or the path of a command that is run while the process waits. `ELSPETH_DYING_WHO` says who gets the signal:
 this `process`, its whole `group`, or, with `asleep`, the parent that hands out the steps, whose orphans then
-fall asleep as soon as they are in no transaction.
+fall asleep as soon as they are in no transaction and hold no target.
 """
 
 import contextlib
@@ -24,6 +24,9 @@ INSTANTS = [int(instant) for instant in os.environ.get("ELSPETH_DYING_AT", "").s
 TIRED = ["once"] if os.environ.get("ELSPETH_DYING_WHO") == "asleep" else []
 """Empty once the process has slept."""
 
+HOLDING: list[str] = []
+"""A mark for each target that this process has locked."""
+
 
 def _effect(*, in_transaction: bool = False) -> None:
     descriptor = os.open(os.environ["ELSPETH_DYING"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -32,8 +35,8 @@ def _effect(*, in_transaction: bool = False) -> None:
     os.close(descriptor)
     if count in INSTANTS:
         _disturb(os.environ["ELSPETH_DYING_BY"], os.environ["ELSPETH_DYING_WHO"])
-    # Asleep in a transaction, it would keep everybody else out of the catalogue.
-    if TIRED and not in_transaction and count >= INSTANTS[0]:
+    # Asleep in a transaction, it would keep everybody else out of the catalogue; with a target, out of that.
+    if TIRED and not in_transaction and not HOLDING and count >= INSTANTS[0]:
         TIRED.clear()
         os.kill(os.getpid(), signal.SIGSTOP)
 
@@ -76,6 +79,24 @@ def _install() -> None:
         _effect()
 
     Landscape.transaction = counted_transaction
+    _note_locks()
+
+
+def _note_locks() -> None:
+    from elspeth_dagster.engine.target import Target  # noqa: PLC0415
+
+    locked = Target.locked
+
+    @contextlib.contextmanager
+    def noted(self, landscape):
+        with locked(self, landscape):
+            HOLDING.append(str(self.path))
+            try:
+                yield
+            finally:
+                HOLDING.pop()
+
+    Target.locked = noted
 
 
 if os.environ.get("ELSPETH_DYING"):

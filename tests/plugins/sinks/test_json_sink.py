@@ -50,6 +50,7 @@ def test_the_format_follows_the_suffix_unless_it_is_set():
 def test_without_rows_there_is_an_empty_array_or_file():
     assert write(sink()).data == b"[]"
     assert write(sink(indent=2)).data == b"[]"
+    assert sink(indent="2").options.indent == 2  # as an environment variable has it
     assert write(lines()).data == b""
 
 
@@ -111,6 +112,7 @@ def test_appended_lines_have_no_second_mark(tmp_path):
         {"mode": "append"},
         {"path": "x.jsonl", "mode": "append", "format": "json"},
         {"format": "yaml"},
+        {"path": " "},
         {"indent": -1},
         {"indent": True},
         {"indent": "\t"},

@@ -283,6 +283,8 @@ def _line(encoding: str, text: str, bad: bytes) -> bytes:
         ({"path": " "}, "must name a file"),
         ({"delimiter": ""}, "one character"),
         ({"delimiter": '"'}, "one character"),
+        ({"delimiter": "\0"}, "one character"),
+        ({"skip_rows": True}, "whole number"),
         ({"delimiter": "ab"}, "one character"),
         ({"encoding": "utf-9"}, "no text encoding called 'utf-9'"),
         ({"encoding": "rot13"}, "no text encoding"),

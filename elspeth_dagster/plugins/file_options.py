@@ -1,4 +1,4 @@
-"""Options that sources of files share."""
+"""Options that sources and sinks of files share."""
 
 from typing import Annotated
 
@@ -13,6 +13,12 @@ def _path(value: str) -> str:
     return value
 
 
+def _delimiter(value: str) -> str:
+    if len(value) != 1 or value in '"\r\n\0':
+        raise ValueError("must be one character, and neither a quote nor a line end")
+    return value
+
+
 def _encoding(value: str) -> str:
     try:
         canonical_encoding(value)
@@ -22,4 +28,5 @@ def _encoding(value: str) -> str:
 
 
 FilePath = Annotated[str, AfterValidator(_path)]
+Delimiter = Annotated[str, AfterValidator(_delimiter)]
 Encoding = Annotated[str, AfterValidator(_encoding)]
