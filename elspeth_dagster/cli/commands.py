@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from elspeth_dagster import __version__
+from elspeth_dagster.cli.environment import load_environment
 from elspeth_dagster.cli.plain import plain_lines
 from elspeth_dagster.errors import ElspethError, UsageError
 from elspeth_dagster.orchestration.stopping import INTERRUPTED_EXIT, terminated_as_interrupted
@@ -71,8 +72,16 @@ def _print_json(value: dict[str, Any]) -> None:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="elspeth")
-def main() -> None:
+@click.option(
+    "--env-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Take environment variables that are not set from this file. Default: .env under the platform root.",
+)
+@click.option("--no-dotenv", is_flag=True, help="Take no environment variables from a file.")
+def main(env_file: Path | None, *, no_dotenv: bool) -> None:
     """Auditable row pipelines on Dagster."""
+    if not no_dotenv:
+        load_environment(env_file)
 
 
 @main.command()
