@@ -1,22 +1,31 @@
 """SINK: publishes one sink of a run, from what every stage left for it."""
 
+from collections.abc import Callable
+
 from elspeth_dagster.engine.completeness import require_fed
 from elspeth_dagster.engine.publish import Publication, publish_sink
 from elspeth_dagster.engine.refusals import Failure
 from elspeth_dagster.engine.work import Work
+from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.graph import EdgeMode
+from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.commits import ArtifactFacts
 from elspeth_dagster.landscape.model import AttemptStatus
-from elspeth_dagster.landscape.section import enter_section
+from elspeth_dagster.landscape.section import enter_section, leave_section
 from elspeth_dagster.plugins.base import Sink
 from elspeth_dagster.plugins.partitioned import are_apart
 
 
-def publish_sink_of(work: Work, sink: str) -> ArtifactFacts:
+def publish_sink_of(work: Work, sink: str, *, admit: Callable[[], None] = lambda: None) -> ArtifactFacts:
     """Publishes a sink, once; done already, only its artifact is given.
 
     The first publish of a run waits until no other run of the pipeline publishes, or of its partition where
     partitions have targets of their own.
+
+    Args:
+        work: The run.
+        sink: The sink's name.
+        admit: Called before the run's first publish, once no other can come between; raises to refuse it.
 
     Raises:
         IncompleteError: A sink that comes before it is not published.
@@ -29,6 +38,7 @@ def publish_sink_of(work: Work, sink: str) -> ArtifactFacts:
         enter_section(
             work.landscape, work.attempt, partition=partition, say=work.progress.say, pause=work.pause
         )
+        _admit(work, admit)
     graph = work.compiled.graph
     failure_name = work.compiled.settings.sinks[sink].on_write_failure
     failure_sink = _plugin(work, failure_name) if failure_name in graph.sinks else None
@@ -39,6 +49,17 @@ def publish_sink_of(work: Work, sink: str) -> ArtifactFacts:
         failure=Failure(failure_name, failure_sink),
     )
     return publish_sink(work.landscape, work.attempt, publication, work.context(sink))
+
+
+def _admit(work: Work, admit: Callable[[], None]) -> None:
+    """Leaves again when the run may not publish, and has not begun to."""
+    if reads.artifacts(work.landscape, work.run_id):
+        return
+    try:
+        admit()
+    except ElspethError:
+        work.landscape.insist(lambda connection: leave_section(connection, work.run_id))
+        raise
 
 
 def _plugin(work: Work, name: str) -> Sink:

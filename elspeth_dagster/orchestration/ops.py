@@ -28,6 +28,7 @@ from elspeth_dagster.orchestration.checks import CheckSpec
 from elspeth_dagster.orchestration.io_manager import IO_MANAGER_KEY
 from elspeth_dagster.orchestration.names import RESTART_SOURCE_TAG, safe_name
 from elspeth_dagster.orchestration.resource import LandscapeResource
+from elspeth_dagster.orchestration.superseded import require_latest
 from elspeth_dagster.plugins.compile import Compiled
 
 warnings.filterwarnings("ignore", message="Parameter `data_version`", category=dg.BetaWarning)
@@ -180,7 +181,7 @@ class PipelineOps:
             """Makes the sink's output durable from committed parts."""
             with phase_work(context, compiled, landscape, Phase.SINK) as work:
                 require_checked(work)
-                artifact = publish_sink_of(work, sink)
+                artifact = publish_sink_of(work, sink, admit=lambda: require_latest(context, work))
                 facts = metadata.of_sink(work, sink, artifact)
             yield dg.Output(None, output, metadata=facts, data_version=dg.DataVersion(artifact.sha256))
 

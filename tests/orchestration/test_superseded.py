@@ -1,0 +1,39 @@
+"""Two contents of one file at once: the newer one's output stays."""
+
+from typing import Any
+
+import dagster as dg
+import pytest
+from platform_jobs import launch
+from platforms import Platform
+from test_starts import ARRIVING, change, requested, sensor_tick
+
+
+@pytest.fixture
+def instance(platform: Platform) -> Any:
+    with dg.DagsterInstance.get() as found:
+        yield found
+
+
+def test_an_older_content_does_not_replace_a_newer_one(platform: Platform, instance: Any) -> None:
+    settings = platform.pipeline("arriving", change(ARRIVING, "dagster.checks", {"min_rows": 2}))
+    platform.write("in/a.csv", "id\n1\n")
+    older = sensor_tick(instance)
+    assert not launch("arriving", instance, **requested(older.run_requests[0])).success
+    assert platform.outputs() == {}
+    platform.write("in/a.csv", "id\n2\n3\n")
+    (newer,) = sensor_tick(instance, older.cursor).run_requests
+    assert launch("arriving", instance, **requested(newer)).success
+    kept = {"a.csv/out.csv": b"id\r\n2\r\n3\r\n"}
+    assert platform.outputs() == kept
+
+    platform.pipeline("arriving", change(ARRIVING, "dagster.checks", {"min_rows": 1}))
+    later, first = (run["run_id"] for run in platform.runs())
+    answer = platform.resume(first)
+    assert answer.code == 1
+    assert f"run {later} has published what came of that" in answer.err
+    assert f"elspeth abandon {first}" in answer.err
+    assert platform.outputs() == kept
+    assert platform.elspeth("abandon", first).code == 0
+    again = platform.run(settings, "--partition", "a.csv")
+    assert again.code == 0, again.err
