@@ -8,10 +8,11 @@ from decimal import Decimal
 
 import pytest
 from markdown_pages import REPOSITORY, Page
+from platforms import Platform
 
 from elspeth_dagster.landscape import schema
 from elspeth_dagster.landscape.model import RECORD_FORMAT, Phase
-from elspeth_dagster.landscape.views import CATALOGUE_TABLES, SEGMENT_COLUMNS
+from elspeth_dagster.landscape.views import CATALOGUE_TABLES, SEGMENT_COLUMNS, VIEWS
 from elspeth_dagster.rows.canonical import CANONICAL_FORM, canonical_text
 from elspeth_dagster.rows.rows import Rows
 from elspeth_dagster.rows.tokens import parse_token_text, root_tokens, token_text
@@ -56,6 +57,19 @@ def test_columns_of_the_catalogue(table: str) -> None:
 @pytest.mark.parametrize("table", SEGMENT_COLUMNS)
 def test_columns_of_segments(table: str) -> None:
     assert named(f"segment {table}") == set(SEGMENT_COLUMNS[table])
+
+
+def test_columns_of_views(platform: Platform) -> None:
+    platform.write("in.csv", "id\n1\n")
+    source = {"plugin": "csv", "on_success": "out",
+              "options": {"path": "in.csv", "on_validation_failure": "discard"}}  # fmt: skip
+    sinks = {"out": {"plugin": "csv", "options": {"path": "out.csv"}}}
+    platform.completed(platform.pipeline("small", {"source": source, "sinks": sinks}))
+    told = {row[0].strip("`"): _WORD.findall(row[1]) for row in table_of(under("Views"), "view")}
+    assert set(told) == set(VIEWS)
+    for view, columns in told.items():
+        seen = [row["column_name"] for row in platform.sql(f"DESCRIBE {view}")]
+        assert [column for column in seen if not column.startswith("c:")] == columns, view
 
 
 def test_names_and_numbers() -> None:
