@@ -58,25 +58,36 @@ class Pages:
         return self.tab.locator("div", has=leads_out).filter(has_text=re.compile(f"^{re.escape(name)}$")).last
 
     def launchpad(self, job: str) -> None:
-        """The Launchpad of a job, ready."""
-        self.tab.goto(f"{LOCATION}/jobs/{job}/playground")
+        """The Launchpad of a job, ready, opened as the guide says."""
+        self.tab.goto("/jobs")
+        self.text(job).click()
+        self.text("Materialize all").wait_for()
+        opens_menu = self.tab.get_by_role("img", name="arrow_drop_down")
+        self.tab.get_by_role("button").filter(has=opens_menu).click()
+        self.text("Open launchpad").click()
+        expect(self._editor).to_contain_text("limit:")
         self.text("No errors").wait_for()
+
+    @property
+    def _editor(self) -> Locator:
+        """The Launchpad's editor. The field that picks assets on the page behind is an editor too."""
+        return self.tab.locator(".CodeMirror").last
 
     def config(self) -> str:
         """What stands in the Launchpad's editor."""
-        text: str = self.tab.evaluate("document.querySelector('.CodeMirror').CodeMirror.getValue()")
+        text: str = self._editor.evaluate("editor => editor.CodeMirror.getValue()")
         return text
 
     def type_config(self, config: str) -> None:
         """Replaces what stands in the Launchpad's editor, by keyboard."""
-        self.tab.locator(".CodeMirror-code").click()
+        self._editor.locator(".CodeMirror-code").click()
         self.tab.keyboard.press("Control+A")
         self.tab.keyboard.type(config)
         self.text("No errors").wait_for()
 
     def launch(self) -> str:
         """Launches from the Launchpad and gives the Dagster run's id."""
-        self.tab.get_by_role("button", name="Launch Run").click()
+        self.text("Materialize").click()
         self.tab.wait_for_url("**/runs/*")
         return self.run_id()
 
