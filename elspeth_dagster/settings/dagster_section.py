@@ -21,6 +21,7 @@ MAX_SHARDS = 64
 
 _OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 _TAG = re.compile(r"([A-Za-z0-9_.-]{1,63}/)?[A-Za-z0-9_.-]{1,63}")
+_TAG_VALUE = re.compile(r"[A-Za-z0-9_.-]{0,63}")
 
 
 def _owner(text: str) -> str:
@@ -39,6 +40,14 @@ def _tags(tags: dict[str, str]) -> dict[str, str]:
                 {"key": key},
             )
     return tags
+
+
+def _tag_value(text: str) -> str:
+    if not _TAG_VALUE.fullmatch(text):
+        raise PydanticCustomError(
+            "tag", "a tag's value is made of up to 63 letters, digits, '_', '-' and '.'"
+        )
+    return text
 
 
 def _cron(text: str) -> str:
@@ -100,14 +109,18 @@ class DagsterSettings:
         shards: Number of ops that share the chunks of a stage.
         progress_rows: A progress line is logged every so many rows.
         progress_seconds: Or every so many seconds, whichever is first.
-        max_retries: Automatic re-executions from failure; None leaves it to the Dagster instance.
+        max_retries: Automatic re-executions from failure. None leaves a run that is launched by hand to the
+            `run_retries` of the Dagster instance; one of a schedule or sensor is begun again, up to twice,
+            when its process was lost, and not when it failed at a step, whatever the instance says.
         checks: Asset checks.
         freshness: How old the sinks' assets may get.
     """
 
     group: Text | None = None
     owners: tuple[Annotated[Text, AfterValidator(_owner)], ...] = ()
-    tags: Annotated[dict[str, str], AfterValidator(_tags)] = field(default_factory=dict)
+    tags: Annotated[dict[str, Annotated[str, AfterValidator(_tag_value)]], AfterValidator(_tags)] = field(
+        default_factory=dict
+    )
     schedule: Annotated[Text, AfterValidator(_cron)] | None = None
     timezone: Annotated[Text, AfterValidator(_timezone)] | None = None
     partitions: Cadence | None = None

@@ -290,7 +290,20 @@ def test_sections_are_frozen(load: Any) -> None:
         ("dagster: {schedule: '61 * * * *'}", "'61' is no minute; accepted: 0 to 59, ranges, '*' and steps"),
         ("dagster: {schedule: '0 6 * * xyz'}", "'xyz' is no day of the week"),
         ("dagster: {schedule: '*/0 * * * *'}", "'*/0' is no minute"),
-        ("dagster: {schedule: '0 0 31 2 *'}", "February has no such day"),
+        (
+            "dagster: {schedule: '0 0 31 2 *'}",
+            "no month that it names has such a day, so it would never come",
+        ),
+        ("dagster: {schedule: '0 0 30-31 2 *'}", "no month that it names has such a day"),
+        ("dagster: {schedule: '0 0 31 Apr,6,9,11 *'}", "no month that it names has such a day"),
+        (
+            "dagster: {tags: {a: b, tier: 'a b!'}}",
+            "dagster.tags.tier: found 'a b!'; a tag's value is made of",
+        ),
+        (
+            "dagster: {tags: {tier: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}}",
+            "up to 63",
+        ),
         ("dagster: {partitions: yearly}", "dagster.partitions: "),
         ("dagster: {partitions_start: 2026-02-30}", "a day is written like 2026-01-31"),
         (
