@@ -17,6 +17,7 @@ from elspeth_dagster.plugins.options import Configured
 from elspeth_dagster.plugins.partitioned import partition_problems
 from elspeth_dagster.plugins.registry import PluginSet
 from elspeth_dagster.plugins.sinks.file import FileMode, FileSink, LaidOutSink
+from elspeth_dagster.plugins.targets import Target, Targets
 from elspeth_dagster.settings.errors import Problem, SettingsError, did_you_mean
 from elspeth_dagster.settings.load import load_settings
 from elspeth_dagster.settings.nodes import (
@@ -26,6 +27,7 @@ from elspeth_dagster.settings.nodes import (
     SourceSettings,
     TransformSettings,
 )
+from elspeth_dagster.settings.partitions import PLACEHOLDER
 from elspeth_dagster.settings.settings import Settings
 
 PluginNode = SourceSettings | TransformSettings | AggregationSettings | SinkSettings
@@ -83,7 +85,7 @@ def compile_settings(settings: Settings, plugins: PluginSet) -> Compiled:
     problems: list[Problem] = []
     configured: dict[str, Configured] = {}
     facts: dict[str, NodeFacts] = {}
-    targets: dict[str, str] = {}
+    targets = Targets()
     made: dict[str, Plugin] = {}
     for kind, node in _plugin_nodes(settings):
         try:
@@ -127,7 +129,7 @@ def _configure(plugins: PluginSet, kind: PluginKind, node: PluginNode) -> Config
 
 
 def _target_problems(
-    settings: Settings, node: PluginNode, plugin: Plugin, targets: dict[str, str]
+    settings: Settings, node: PluginNode, plugin: Plugin, targets: Targets
 ) -> Iterator[Problem]:
     """What two sinks of the pipeline both write, or one that the source reads."""
     if not isinstance(plugin, LaidOutSink):
@@ -136,11 +138,18 @@ def _target_problems(
     if isinstance(read, str) and _replaces(plugin, str(_as_it_is(read))):
         message = "the source reads this file, and what it holds would be gone; choose another"
         yield settings.problem((*node.path, "options", "path"), message)
-    other = targets.setdefault(plugin.target(_as_it_is), node.name)
-    if other != node.name:
-        what, key = ("file", "path") if isinstance(plugin, FileSink) else ("table", "table")
-        message = f"the sink '{other}' writes the same {what}, {node.options[key]}"
-        yield settings.problem((*node.path, "options", key), message)
+    target = Target(plugin.target(_as_it_is), node.name, settings.dagster.partitions)
+    other = targets.take(target)
+    if other is None:
+        return
+    what, key = ("file", "path") if isinstance(plugin, FileSink) else ("table", "table")
+    message = f"the sink '{other.owner}' writes the same {what}, {node.options[key]}"
+    if other.place != target.place:
+        message = (
+            f"the sink '{other.owner}' can come to write the same file: it writes {other.place}, and "
+            f"{PLACEHOLDER} may be any key; put one of the two into a folder of its own"
+        )
+    yield settings.problem((*node.path, "options", key), message)
 
 
 def _replaces(plugin: LaidOutSink, path: str) -> bool:
