@@ -31,6 +31,7 @@ class PipelineAssets:
     job: Any
     schedules: tuple[dg.ScheduleDefinition, ...]
     sensors: tuple[dg.SensorDefinition, ...]
+    op_names: tuple[str, ...]
 
 
 def source_key(pipeline: str) -> dg.AssetKey:
@@ -70,8 +71,9 @@ def build_pipeline(
     kinds = {SOURCE_OUTPUT: compiled.settings.source.plugin}
     kinds |= {sink_output(sink): compiled.graph.nodes[sink].plugin or "" for sink in compiled.graph.sinks}
     version = code_version(compiled)
+    graph = _graph(ops, with_upstream=upstream is not None)
     assets = dg.AssetsDefinition.from_graph(
-        _graph(ops, with_upstream=upstream is not None),
+        graph,
         partitions_def=partitions.definition(compiled),
         keys_by_input_name={_UPSTREAM: upstream} if upstream else {},
         keys_by_output_name=keys,
@@ -88,7 +90,9 @@ def build_pipeline(
     )
     assets = _with_freshness(compiled, assets)
     job = _job(compiled, assets, landscape, console, ops.shards)
-    return PipelineAssets(assets, job, starts.schedules(compiled, job), starts.sensors(compiled, job))
+    op_names = tuple(node.name for node in graph.node_defs)
+    schedules, sensors = starts.schedules(compiled, job), starts.sensors(compiled, job)
+    return PipelineAssets(assets, job, schedules, sensors, op_names)
 
 
 def _with_freshness(compiled: Compiled, assets: dg.AssetsDefinition) -> dg.AssetsDefinition:

@@ -88,6 +88,11 @@ def compile_settings(settings: Settings, plugins: PluginSet) -> Compiled:
     targets = Targets()
     made: dict[str, Plugin] = {}
     for kind, node in _plugin_nodes(settings):
+        unfit = [key for key in ("path", "url") if "\0" in str(node.options.get(key, ""))]
+        if unfit:
+            message = "there is a NUL character in it, which no path may have"
+            problems.extend(settings.problem((*node.path, "options", key), message) for key in unfit)
+            continue
         try:
             configured[node.name] = _configure(plugins, kind, node)
             plugin = configured[node.name].create()

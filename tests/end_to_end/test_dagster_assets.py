@@ -255,8 +255,8 @@ def test_a_broken_settings_file_is_an_asset_that_says_why_and_the_others_load(pl
             asset_selection=[dg.AssetKey(["broken_settings", "pipelines", "typo.yaml"])],
         )
         assert not result.success
-        failure = result.failure_data_for_node("broken_settings__pipelines__typo_yaml")
-        assert "gatess" in failure.user_failure_data.description
+        (failed,) = [event for event in result.all_events if event.is_step_failure]
+        assert "gatess" in failed.step_failure_data.user_failure_data.description
         assert dg.Definitions.validate_loadable(definitions) is None
 
 
