@@ -36,6 +36,8 @@ RESERVED = frozenset(
     }
 )  # fmt: skip
 """What Dagster refuses as the name of a job or an op."""
+_EVERYTHING = "__ASSET_JOB"
+"""Dagster's own job of all assets, which one of ours by that name would stand in for unnoticed."""
 
 
 class NameCollisionError(ElspethError):
@@ -83,7 +85,7 @@ def safe_name(name: str) -> str:
     name = unicodedata.normalize("NFC", name)
     safe = re.sub(r"[^A-Za-z0-9_]", "_", name)
     if name.isascii():
-        return f"{safe}_" if safe in RESERVED else safe
+        return f"{safe}_" if safe in RESERVED or safe == _EVERYTHING else safe
     return f"{safe}_{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
 

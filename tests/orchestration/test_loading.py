@@ -116,6 +116,13 @@ def test_a_job_does_not_get_the_name_of_anothers_graph_or_op(
     assert len(jobs(found)) in {2, 3}
 
 
+def test_a_pipeline_does_not_stand_in_for_dagsters_job_of_all_assets(platform: Platform) -> None:
+    found = loaded(platform, {"__ASSET_JOB": pipeline("all")})
+    assert broken(found) == {}
+    assert jobs(found) == {"good", "__ASSET_JOB_"}
+    assert found.resolve_implicit_global_asset_job_def().tags == {}
+
+
 def test_a_broken_file_keeps_its_name_from_another(platform: Platform) -> None:
     scheduled = pipeline("a", schedule="@daily")
     found = loaded(platform, {"x/a": WRONG, "y/a": scheduled})
