@@ -240,6 +240,17 @@ def tally_publish(sink: str, *, arrived: Mapping[str, int], refused: pa.Table) -
     return tuple(sorted((tally for tally in tallies if tally.count), key=tally_order))
 
 
+def is_discarded(tally: Tally) -> bool:
+    """Whether tokens were set aside and are in no sink; those that turned into others are not lost."""
+    is_aside = tally.measure is Measure.ENDED and tally.label == Outcome.QUARANTINED.value
+    return is_aside and not tally.target
+
+
+def discarded_of_run(tallies: Iterable[Tally]) -> int:
+    """How many tokens of a run were set aside and are in no sink."""
+    return sum(tally.count for tally in tallies if is_discarded(tally))
+
+
 def counts_of_stored(stored: Mapping[str, Any]) -> Counts:
     """The counts that a completed run keeps."""
     return Counts(stored["rows_in"], dict(stored["outcomes"]))

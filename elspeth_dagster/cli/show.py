@@ -12,6 +12,7 @@ from rich.table import Table
 
 from elspeth_dagster.cli.plain import plain, plain_lines
 from elspeth_dagster.landscape.purge import Purged
+from elspeth_dagster.orchestration.markdown import cut
 
 _COLOURS = {
     "completed": "green", "failed": "red", "interrupted": "yellow", "running": "cyan", "abandoned": "magenta",
@@ -39,6 +40,7 @@ def run(facts: dict[str, Any], problem: str | None) -> None:
     )
     for name, sink in facts["sinks"].items():
         console.print(f"  {escape(name)}: {sink['rows']:,} rows in {escape(sink['uri'])}", soft_wrap=True)
+    _set_aside(console, facts["set_aside"], facts["run_id"])
     for check in facts.get("checks", ()):
         _check(console, check)
     if facts["status"] != "completed":
@@ -48,6 +50,31 @@ def run(facts: dict[str, Any], problem: str | None) -> None:
             click.echo(plain_lines(text), err=True)
         if facts["status"] != "abandoned":
             console.print(f"  continue it with: elspeth resume {facts['run_id']}")
+
+
+def _set_aside(console: Console, aside: dict[str, Any], run_id: str) -> None:
+    """Why rows were set aside, the most frequent reasons first."""
+    lines = [f"set aside: {_reason(told)}" for told in aside.get("reasons", ())]
+    if aside.get("other_reasons"):
+        lines.append(f"set aside: and {aside['other_reasons']:,} more reasons, {aside['others']:,}")
+    if not aside.get("complete", True):
+        lines.append("set aside: and more, which were not looked at")
+    if "unknown" in aside:
+        lines.append(f"set aside: unknown why: {aside['unknown']}")
+    if aside["discarded"]:
+        lines.append(f"discarded: {aside['discarded']:,}")
+    if aside.get("reasons"):
+        lines.append(f"the story of one: elspeth explain {run_id} {aside['reasons'][0]['rows'][0]}")
+    for line in lines:
+        console.print(f"  {escape(plain(line))}", soft_wrap=True)
+
+
+def _reason(told: dict[str, Any]) -> str:
+    rows = list(map(str, dict.fromkeys(told["rows"])))
+    if told["count"] > len(told["rows"]):
+        rows.append("…")
+    named = "row" if len(rows) == 1 else "rows"
+    return f"{told['node']}: {cut(told['reason'])}: {told['count']:,}, {named} {', '.join(rows)}"
 
 
 def _check(console: Console, check: dict[str, Any]) -> None:

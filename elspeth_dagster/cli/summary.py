@@ -1,20 +1,25 @@
 """What the commands say of runs, as JSON-ready facts from the catalogue."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from elspeth_dagster.accounting import counts_of_run, counts_of_stored
+from elspeth_dagster.accounting import counts_of_run, counts_of_stored, discarded_of_run
 from elspeth_dagster.engine.finish import latest_verdict
 from elspeth_dagster.engine.load import END_OF_SOURCE
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.catalogue import Landscape
+from elspeth_dagster.landscape.errors import DamagedRecordError
 from elspeth_dagster.landscape.model import RunStatus
 from elspeth_dagster.landscape.reads import AttemptRow, RunRow
+from elspeth_dagster.landscape.set_aside import set_aside
+
+_REASONS = 5
 
 
 def of_run(landscape: Landscape, run_id: str) -> dict[str, Any]:
-    """A run with its counts, sinks and times, as far as they are known."""
-    return _facts(landscape, reads.run(landscape, run_id))
+    """A run with its counts, sinks, times and why rows were set aside, as far as they are known."""
+    return _facts(landscape, reads.run(landscape, run_id)) | {"set_aside": _set_aside(landscape, run_id)}
 
 
 def of_runs(landscape: Landscape, *, limit: int, pipeline: str | None) -> list[dict[str, Any]]:
@@ -50,6 +55,17 @@ def _facts(landscape: Landscape, run: RunRow) -> dict[str, Any]:
     if latest.error is not None and run.status is not RunStatus.COMPLETED:
         facts["error"] = latest.error
     return facts
+
+
+def _set_aside(landscape: Landscape, run_id: str) -> dict[str, Any]:
+    try:
+        found = set_aside(landscape, run_id, most=_REASONS)
+    except DamagedRecordError as error:
+        # How the run ended is known all the same.
+        why: dict[str, Any] = {"unknown": str(error)}
+    else:
+        why = asdict(found)
+    return why | {"discarded": discarded_of_run(reads.tallies(landscape, run_id))}
 
 
 def _counts(landscape: Landscape, run: RunRow) -> Any:

@@ -43,11 +43,13 @@ class SetAside:
     Attributes:
         reasons: As many as were asked for.
         others: How many rows were given other reasons than these.
+        other_reasons: How many those are.
         complete: Whether every row that was set aside has been looked at.
     """
 
     reasons: tuple[ReasonCount, ...]
     others: int
+    other_reasons: int
     complete: bool
 
 
@@ -68,7 +70,8 @@ def set_aside(landscape: Landscape, run_id: str, *, most: int = 10) -> SetAside:
     complete = next(told, None) is None
     ordered = sorted(counted, key=lambda key: (-counted[key], key))
     reasons = [ReasonCount(*key, counted[key], tuple(firsts[key])) for key in ordered[:most]]
-    return SetAside(tuple(reasons), sum(counted[key] for key in ordered[most:]), complete)
+    others = ordered[most:]
+    return SetAside(tuple(reasons), sum(counted[key] for key in others), len(others), complete)
 
 
 def _told(landscape: Landscape, run_id: str) -> Iterator[tuple[int, str, str]]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from elspeth_dagster.accounting import Counts, Measure, Outcome, Tally
+from elspeth_dagster.accounting import Counts, Measure, Tally, discarded_of_run, is_discarded
 from elspeth_dagster.engine.completeness import stage_node
 from elspeth_dagster.engine.errors import ChecksFailedError
 from elspeth_dagster.engine.load import END_OF_SOURCE
@@ -36,18 +36,12 @@ def summary(graph: Graph, run_id: str, counts: Counts, tallies: Sequence[Tally])
     """A completed run in one line."""
     ended = _ended(tallies)
     delivered = [f"{sink} {ended.get((sink, sink), 0):,}" for sink in graph.sinks]
-    discarded = sum(tally.count for tally in tallies if _is_discarded(tally))
+    discarded = discarded_of_run(tallies)
     return (
         f"{graph.pipeline}, run {run_id}: {counts.rows_in:,} rows in, {counts.succeeded:,} succeeded, "
         f"{counts.failed:,} failed, {counts.quarantined:,} quarantined; in the sinks: {', '.join(delivered)}"
         + (f"; discarded: {discarded:,}" if discarded else "")
     )
-
-
-def _is_discarded(tally: Tally) -> bool:
-    """Whether tokens were set aside and are in no sink; those that turned into others are not lost."""
-    is_aside = tally.measure is Measure.ENDED and tally.label == Outcome.QUARANTINED.value
-    return is_aside and not tally.target
 
 
 def _ended(tallies: Iterable[Tally]) -> dict[tuple[str, str], int]:
@@ -77,11 +71,11 @@ def _went(node: str, tallies: Iterable[Tally]) -> str:
     own = [tally for tally in tallies if tally.node == node and tally.count]
     out = [f"{t.target} {t.count:,}" for t in own if t.measure is Measure.OUT]
     kept = [f"{t.label} {t.count:,}" for t in own if t.measure is Measure.ENDED and t.target]
-    lost = [f"{t.label}, discarded {t.count:,}" for t in own if _is_discarded(t)]
+    lost = [f"{t.label}, discarded {t.count:,}" for t in own if is_discarded(t)]
     turned = [
         f"{t.label} {t.count:,}"
         for t in own
-        if t.measure is Measure.ENDED and not t.target and not _is_discarded(t)
+        if t.measure is Measure.ENDED and not t.target and not is_discarded(t)
     ]
     return "; ".join(out + kept + turned + lost)
 

@@ -61,13 +61,17 @@ def test_run_prints_one_json_object_with_the_fields_that_were_promised(
     assert answer.code == 0
     assert answer.out.count("\n") == 1
     assert list(facts)[: len(RUN_FIELDS)] == RUN_FIELDS
-    assert set(facts) - set(RUN_FIELDS) <= {"started_at"}
+    assert set(facts) - set(RUN_FIELDS) == {"started_at", "set_aside"}
     shown = {name: facts[name] for name in RUN_FIELDS[1:8]}
     assert shown == {
         "pipeline": "totals", "status": "completed", "attempts": 1, "rows_in": 4, "succeeded": 3, "failed": 0,
         "quarantined": 1,
     }  # fmt: skip
     assert facts["outcomes"] == {"routed": 3, "quarantined": 1}
+    reason = {"node": "source", "reason": "validation_failed: id (expected: int)", "count": 1, "rows": [2]}
+    assert facts["set_aside"] == {
+        "reasons": [reason], "others": 0, "other_reasons": 0, "complete": True, "discarded": 0,
+    }  # fmt: skip
     assert set(facts["sinks"]) == {"high", "low", "bad"}
     high = facts["sinks"]["high"]
     assert set(high) == {"rows", "uri", "sha256", "size_bytes"}
@@ -87,6 +91,50 @@ def test_run_for_people_says_the_same_in_words(platform: Platform, settings: Pat
     assert str(platform.path("output/high.csv")) in answer.out
 
 
+def test_run_says_why_rows_were_set_aside_and_how_to_see_one(platform: Platform) -> None:
+    fields = ", ".join(f"'{name}: int'" for name in "abcdefg")
+    document = SETTINGS.replace('"id: int", "amount: float"', fields).replace("{amount: total}", "{a: total}")
+    settings = platform.pipeline(
+        "spoilt", document.replace("on_validation_failure: bad", "on_validation_failure: discard")
+    )
+    wrong = ["1,2,3,4,5,6,\x1b[2J", *["1,2,x,4,5,6,7"] * 4]
+    wrong += [",".join("x" if at == column else "1" for at in range(7)) for column in (0, 1, 3, 4, 5)]
+    platform.write("in.csv", "\n".join(["a,b,c,d,e,f,g", "20,1,1,1,1,1,1", *wrong, ""]))
+
+    answer = platform.elspeth("run", settings)
+    run_id = platform.runs()[0]["run_id"]
+    again = platform.elspeth("resume", run_id)
+
+    said = [" ".join(line.split()) for line in answer.out.splitlines()]
+    assert said[
+        said.index("set aside: source: validation_failed: c (expected: int): 4, rows 2, 3, 4, …") :
+    ] == [
+        "set aside: source: validation_failed: c (expected: int): 4, rows 2, 3, 4, …",
+        "set aside: source: validation_failed: a (expected: int): 1, row 6",
+        "set aside: source: validation_failed: b (expected: int): 1, row 7",
+        "set aside: source: validation_failed: d (expected: int): 1, row 8",
+        "set aside: source: validation_failed: e (expected: int): 1, row 9",
+        "set aside: and 2 more reasons, 2",
+        "discarded: 10",
+        f"the story of one: elspeth explain {run_id} 2",
+    ]
+    assert again.out == answer.out
+
+
+def test_a_run_says_how_it_ended_although_the_reasons_cannot_be_read(
+    platform: Platform, settings: Path
+) -> None:
+    run_id = platform.completed(settings)["run_id"]
+    (errors,) = platform.sql("SELECT path FROM segments WHERE table_name = 'errors'")
+    platform.path(f"landscape/segments/{errors['path']}").unlink()
+
+    answer = platform.elspeth("resume", run_id)
+
+    assert answer.code == 0
+    assert "rows in 4 · succeeded 3 · failed 0 · quarantined 1" in answer.out
+    assert "set aside: unknown why: the record is damaged" in answer.out
+
+
 def test_limit_and_source_path_are_chosen_at_launch(platform: Platform, settings: Path) -> None:
     platform.write("other.csv", "id,amount\n7,70\n8,80\n9,90\n")
 
@@ -104,7 +152,7 @@ def test_runs_lists_newest_first_with_counts_times_and_errors(platform: Platform
 
     newest, oldest = platform.runs()
 
-    assert oldest == first
+    assert oldest == {name: value for name, value in first.items() if name != "set_aside"}
     assert {name: newest[name] for name in RUN_FIELDS} == {name: failed.json[name] for name in RUN_FIELDS}
     assert newest["status"] == "failed"
     assert str(platform.path("in.csv")) in newest["error"]["message"]
