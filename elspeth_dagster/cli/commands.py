@@ -125,7 +125,7 @@ def run(
 
 
 @main.command()
-@click.argument("run_id", metavar="RUN")
+@click.argument("named", metavar="RUN")
 @click.option("--restart-source", is_flag=True, help="Drop what was read so far, and read the source again.")
 @click.option(
     "--shards", type=click.IntRange(1, MAX_SHARDS), help="Share the chunks out among so many processes."
@@ -138,7 +138,7 @@ def run(
 @_json_option
 @_reporting
 def resume(
-    run_id: str,
+    named: str,
     shards: int | None,
     landscape: str,
     *,
@@ -149,23 +149,27 @@ def resume(
     by: str | None,
     as_json: bool,
 ) -> int:
-    """Continues a run that failed, or whose process is gone, where it stopped."""
+    """Continues a run that failed, or whose process is gone, where it stopped.
+
+    RUN is the run's id, or the beginning of it.
+    """
     from elspeth_dagster.landscape import reads  # noqa: PLC0415 - keeps `--help` fast
     from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415
     from elspeth_dagster.landscape.leftovers import delete_parts  # noqa: PLC0415
     from elspeth_dagster.landscape.model import RunStatus  # noqa: PLC0415
+    from elspeth_dagster.landscape.naming import run_to_change  # noqa: PLC0415
     from elspeth_dagster.orchestration import execute, home  # noqa: PLC0415
 
     acceptance = _acceptance(reason, by, accepts=accept_checks)
     location = _prepare(landscape)
     with Landscape.open(location, create=False) as opened:
-        known = reads.run(opened, run_id)
+        known = reads.run(opened, run_to_change(opened, named))
         if known.status is RunStatus.COMPLETED:
             # Its end may have come between completing and clearing away.
-            delete_parts(opened, run_id)
+            delete_parts(opened, known.run_id)
     if known.status is RunStatus.COMPLETED:
-        click.echo(f"run {run_id} is completed already; nothing was changed", err=True)
-        return _report(execute.Launched(run_id, ""), location, as_json=as_json)
+        click.echo(f"run {known.run_id} is completed already; nothing was changed", err=True)
+        return _report(execute.Launched(known.run_id, ""), location, as_json=as_json)
     home.prepare_dagster_home()
     with _live(location, known.pipeline) as level:
         how = execute.Resume(restart_source, force, shards, acceptance, level)
@@ -185,19 +189,21 @@ def _acceptance(reason: str | None, by: str | None, *, accepts: bool) -> Any:
 
 
 @main.command()
-@click.argument("run_id", metavar="RUN")
+@click.argument("named", metavar="RUN")
 @click.option("--by", help="Who gives it up, for the record. Default: user@host.")
 @_force_option
 @_landscape_option
 @_json_option
 @_reporting
-def abandon(run_id: str, by: str | None, landscape: str, *, force: bool, as_json: bool) -> int:
+def abandon(named: str, by: str | None, landscape: str, *, force: bool, as_json: bool) -> int:
     """Ends a run that nobody will resume, and frees what it holds; its record stays."""
     from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415 - keeps `--help` fast
+    from elspeth_dagster.landscape.naming import run_to_change  # noqa: PLC0415
     from elspeth_dagster.orchestration import giving_up, home  # noqa: PLC0415
 
     home.prepare_dagster_home()
     with Landscape.open(_prepare(landscape), create=False) as opened:
+        run_id = run_to_change(opened, named)
         done = giving_up.abandon(opened, run_id, by=by, force=force)
     if as_json:
         _print_json({"run_id": run_id, "status": done.status.value, "removed_files": done.removed})
@@ -209,19 +215,21 @@ def abandon(run_id: str, by: str | None, landscape: str, *, force: bool, as_json
 
 
 @main.command()
-@click.argument("run_id", metavar="RUN", required=False)
+@click.argument("named", metavar="RUN", required=False)
 @click.option("--dry-run", is_flag=True, help="Remove nothing; only say what would be removed.")
 @_force_option
 @_landscape_option
 @_json_option
 @_reporting
-def purge(run_id: str | None, landscape: str, *, dry_run: bool, force: bool, as_json: bool) -> int:
+def purge(named: str | None, landscape: str, *, dry_run: bool, force: bool, as_json: bool) -> int:
     """Removes files and locks that dead attempts left behind, of RUN or of all runs; no run is changed."""
     from elspeth_dagster.cli import show  # noqa: PLC0415 - keeps `--help` fast
     from elspeth_dagster.landscape import purge as purging  # noqa: PLC0415
     from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415
+    from elspeth_dagster.landscape.naming import run_to_change  # noqa: PLC0415
 
     with Landscape.open(_prepare(landscape), create=False) as opened:
+        run_id = None if named is None else run_to_change(opened, named)
         purged = purging.purge(opened, run_id, dry_run=dry_run, force=force)
     if as_json:
         _print_json(purged.to_json() | {"dry_run": dry_run})
@@ -323,19 +331,23 @@ def runs(pipeline: str | None, limit: int, landscape: str, *, as_json: bool) -> 
 
 
 @main.command()
-@click.argument("run_id", metavar="RUN")
+@click.argument("named", metavar="RUN")
 @click.argument("row", type=int)
 @_landscape_option
 @_json_option
 @_reporting
-def explain(run_id: str, row: int, landscape: str, *, as_json: bool) -> int:
-    """Tells the whole story of a row, counted from 0: as received, each decision, where it ended and why."""
+def explain(named: str, row: int, landscape: str, *, as_json: bool) -> int:
+    """Tells the whole story of a row, counted from 0: as received, each decision, where it ended and why.
+
+    RUN is a run's id, the beginning of it, or a pipeline, whose newest run is meant.
+    """
     from elspeth_dagster.cli import story  # noqa: PLC0415
     from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415
     from elspeth_dagster.landscape.explain import explain as explained  # noqa: PLC0415
+    from elspeth_dagster.landscape.naming import run_to_read  # noqa: PLC0415
 
     with Landscape.open(_prepare(landscape), create=False) as opened:
-        found = explained(opened, run_id, row)
+        found = explained(opened, run_to_read(opened, named), row)
     if as_json:
         _print_json(found.to_json())
     else:
@@ -345,17 +357,22 @@ def explain(run_id: str, row: int, landscape: str, *, as_json: bool) -> int:
 
 @main.command()
 @click.argument("query")
+@click.option(
+    "--run", "named", metavar="RUN", help="Show only this run: its id, or its pipeline for the newest."
+)
 @_landscape_option
 @_json_option
 @_reporting
-def sql(query: str, landscape: str, *, as_json: bool) -> int:
+def sql(query: str, named: str | None, landscape: str, *, as_json: bool) -> int:
     """Answers one SELECT over the landscape, read-only."""
     from elspeth_dagster.cli import show  # noqa: PLC0415
     from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415
+    from elspeth_dagster.landscape.naming import run_to_read  # noqa: PLC0415
     from elspeth_dagster.landscape.query import query as ask  # noqa: PLC0415
 
     with Landscape.open(_prepare(landscape), create=False) as opened:
-        answer = ask(opened, query)
+        run_id = None if named is None else run_to_read(opened, named)
+        answer = ask(opened, query, run_id=run_id)
     if as_json:
         twice = [name for name, times in Counter(answer.column_names).items() if times > 1]
         if twice:

@@ -107,9 +107,30 @@ class CatalogueLostError(LandscapeError):
 class NoSuchRunError(LandscapeError):
     """A run id that the landscape does not hold."""
 
-    def __init__(self, run_id: str, display: str) -> None:
-        super().__init__(f"there is no run {run_id!r} in the landscape at {display}")
+    def __init__(self, run_id: str, display: str, nearest: str | None = None) -> None:
+        hint = f"did you mean {nearest}? " if nearest else ""
+        super().__init__(
+            f"there is no run {run_id!r} in the landscape at {display}; {hint}elspeth runs lists them"
+        )
         self.run_id = run_id
+
+
+class AmbiguousRunError(LandscapeError):
+    """The beginning of several run ids."""
+
+    def __init__(self, said: str, candidates: Sequence[str], *, more: bool) -> None:
+        listed = ", ".join(candidates) + (", …" if more else "")
+        super().__init__(f"several runs have an id that begins with {said!r}: {listed}; nothing was done")
+
+
+class PipelineNamedError(LandscapeError):
+    """A pipeline was named where one run of it has to be."""
+
+    def __init__(self, pipeline: str, newest: str) -> None:
+        super().__init__(
+            f"{pipeline!r} is a pipeline; what changes a run takes the run's id, or the beginning of it, "
+            f"since another run may have begun meanwhile. Its newest run is {newest}; nothing was changed"
+        )
 
 
 class WrongPipelineError(LandscapeError):

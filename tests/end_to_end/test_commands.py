@@ -206,6 +206,36 @@ def test_sql_answers_from_the_record(platform: Platform, settings: Path) -> None
     assert platform.sql("SELECT run_id FROM runs") == [{"run_id": run_id}]
 
 
+def test_sql_can_be_shown_one_run_alone(platform: Platform, settings: Path) -> None:
+    first, second = (platform.completed(settings, "--limit", limit)["run_id"] for limit in ("1", "2"))
+    query = "SELECT run_id, count(*) AS n FROM records GROUP BY ALL"
+
+    named = {
+        said: platform.elspeth("sql", query, "--json", "--run", said) for said in (first, "totals", "nosuch")
+    }
+
+    assert named[first].json["rows"] == [{"run_id": first, "n": 1}]
+    assert named["totals"].json["rows"] == [{"run_id": second, "n": 2}]
+    assert named["nosuch"].code == 1
+    assert "no run 'nosuch'" in named["nosuch"].err
+    assert len(platform.sql(query)) == 2
+
+
+def test_a_run_is_named_by_the_beginning_of_its_id(platform: Platform, settings: Path) -> None:
+    run_id = platform.completed(settings)["run_id"]
+    start = run_id[:-3]
+
+    assert platform.resume(start).json["run_id"] == run_id
+    assert platform.elspeth("abandon", start, "--json").json["run_id"] == run_id
+    assert platform.elspeth("purge", start).code == 0
+    assert platform.elspeth("explain", start, "0", "--json").json["run_id"] == run_id
+    assert platform.elspeth("explain", "totals", "0", "--json").json["run_id"] == run_id
+    for command in ("resume", "abandon", "purge"):
+        refused = platform.elspeth(command, "totals", "--json")
+        assert refused.code == 1
+        assert refused.json["error"]["type"] == "PipelineNamedError"
+
+
 @pytest.mark.parametrize(
     "query",
     [
