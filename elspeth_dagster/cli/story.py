@@ -29,9 +29,8 @@ def show(explanation: Explanation) -> None:
 def tree(explanation: Explanation) -> Tree:
     """What `show` prints."""
     row = explanation.row
-    title = Text.assemble(
-        "row ", (str(row.index), "bold"), f" of run {explanation.run_id}: ", _fate(row.status)
-    )
+    which = f" of {explanation.pipeline}, run {explanation.run_id}: "
+    title = Text.assemble("row ", (str(row.index), "bold"), which, _fate(row.status))
     story = Tree(title)
     _add_received(story, explanation)
     for token in explanation.tokens:
@@ -46,7 +45,10 @@ def _add_received(story: Tree, explanation: Explanation) -> None:
     if row.arrived_at is None:
         story.add("received; what it was is not kept any more")
         return
-    received = story.add(_hashed(Text(f"received {row.arrived_at}"), row.source_hash))
+    title = f"received {row.arrived_at}"
+    if row.line is not None:
+        title += f", line {row.line}" + (f" of {plain(row.input)}" if row.input else "")
+    received = story.add(_hashed(Text(title), row.source_hash))
     if isinstance(row.data, dict):
         for name, value in row.data.items():
             received.add(Text(f"{plain(name)}: {_value(value)}"))
@@ -71,7 +73,7 @@ def _add_token(story: Tree, token: TokenStory) -> None:
 
 
 def _add_state(branch: Tree, state: State, routes: list[Route], calls: list[Call]) -> None:
-    title = Text.assemble((state.node, "bold"), " ")
+    title = Text.assemble((state.node, "bold"), f" ({state.plugin}) " if state.plugin else " ")
     if state.try_number > 1:
         title.append(f"try {state.try_number} ")
     title.append(state.status, _COLOURS.get(state.status, ""))
@@ -120,6 +122,8 @@ def _ending(token: TokenStory) -> Text:
         where = "" if end.sink is None else f", on its way to {end.sink}"
         return Text.assemble(_fate("in progress"), where)
     where = "" if end.sink is None else f" in sink {end.sink}"
+    if end.uri is not None:
+        where += f", {plain(end.uri)}"
     return Text.assemble("ended ", _fate(end.outcome), where)
 
 

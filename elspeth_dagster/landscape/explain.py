@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from elspeth_dagster.accounting import Outcome
+from elspeth_dagster.accounting import SOURCE_NODE, Outcome
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.errors import LandscapeError
 from elspeth_dagster.landscape.model import FAILED_TRY, RunStatus
-from elspeth_dagster.landscape.reads import RunRow
+from elspeth_dagster.landscape.reads import NodeRow, RunRow
 from elspeth_dagster.landscape.row_record import RecordedRow, RowRecord, Swept, find_row, rows_known
 from elspeth_dagster.landscape.story import (
     BatchFacts,
@@ -28,6 +28,7 @@ from elspeth_dagster.rows.errors import InvalidValueError
 from elspeth_dagster.rows.records import Form, Records
 from elspeth_dagster.rows.tokens import token_text
 from elspeth_dagster.rows.values import load_exact, parse_json
+from elspeth_dagster.settings.partitions import with_partition
 
 IN_PROGRESS = "in progress"
 WRITE_FAILURE = "on_write_failure"
@@ -65,6 +66,7 @@ def explain(landscape: Landscape, run_id: str, row: int) -> Explanation:
     received, swept = record.received(), record.swept()
     tellings = [] if swept is None else list(_tellings(record, swept))
     stories = tuple(telling.story() for telling in tellings)
+    line = None if received is None else received.lines[0].as_py()
     facts = RowFacts(
         index=row,
         status=_status(stories),
@@ -72,8 +74,10 @@ def explain(landscape: Landscape, run_id: str, row: int) -> Explanation:
         data=None if received is None else _data(received),
         errors=tuple(error for telling in tellings for error in telling.errors()),
         arrived_at=None if received is None else _arrived_at(run, received),
+        line=line,
+        input=None if line is None else _input(run, record.nodes),
     )
-    return Explanation(run_id, facts, stories)
+    return Explanation(run_id, run.pipeline, facts, stories)
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,8 @@ class _Telling:
     calls: Sequence[RecordedRow]
     refusals: Sequence[RecordedRow]
     pending: bool
-    conditions: Mapping[str, str]
+    nodes: Mapping[str, NodeRow]
+    uris: Mapping[str, str]
     batches: Mapping[tuple[str, int], RecordedRow]
 
     def story(self) -> TokenStory:
@@ -125,6 +130,7 @@ class _Telling:
     def _state(self, state: RecordedRow) -> State:
         return State(
             state["node"],
+            self.nodes[state["node"]].plugin,
             state["try"],
             state["status"],
             self.hash_of(state["input_version"]),
@@ -143,7 +149,8 @@ class _Telling:
     def _refused_state(self, refusal: RecordedRow) -> State:
         """A sink notes only what it refuses; the row came there in its last version."""
         came_as = self.hashes[max(self.hashes)] if self.hashes else None
-        return State(refusal["node"], 1, Outcome.FAILED.value, came_as, None, load_exact(refusal["reason"]))
+        node, reason = refusal["node"], load_exact(refusal["reason"])
+        return State(node, self.nodes[node].plugin, 1, Outcome.FAILED.value, came_as, None, reason)
 
     def _route(self, state: RecordedRow) -> Route:
         return Route(state["node"], state["label"], state["to"], state["mode"], self._reason(state))
@@ -152,7 +159,7 @@ class _Telling:
         if state["reads"] is None:
             return self._error(state)
         read: Json = load_exact(state["reads"])
-        condition = self.conditions.get(state["node"])
+        condition = self.nodes[state["node"]].options.get("condition")
         return read if condition is None else {"condition": condition, "read": read}
 
     def _error(self, state: RecordedRow) -> Json | None:
@@ -171,7 +178,8 @@ class _Telling:
         if self.refusals:
             last = self.refusals[-1]
             outcome, sink, reason = last["outcome"], last["to"], load_exact(last["reason"])
-        return Ending(None if self.pending else outcome, sink, reason)
+        uri = None if self.pending or sink is None else self.uris.get(sink)
+        return Ending(None if self.pending else outcome, sink, uri, reason)
 
 
 def _call(call: RecordedRow) -> Call:
@@ -186,9 +194,9 @@ def _is_route(state: RecordedRow) -> bool:
 
 def _tellings(record: RowRecord, swept: Swept) -> Iterator[_Telling]:
     """The row's tokens, parents first."""
-    conditions = {
-        node.name: node.options["condition"] for node in record.nodes if "condition" in node.options
-    }
+    nodes = {node.name: node for node in record.nodes}
+    published = reads.artifacts(record.landscape, record.chunk.run_id)
+    uris = {artifact.sink: artifact.uri for artifact in published}
     made = {token["token"]: token for token in swept.tokens}
     states = _by_token(swept.states)
     for token, facts in made.items():
@@ -208,7 +216,8 @@ def _tellings(record: RowRecord, swept: Swept) -> Iterator[_Telling]:
             calls=calls[token],
             refusals=refusals,
             pending=pending,
-            conditions=conditions,
+            nodes=nodes,
+            uris=uris,
             batches=swept.batches,
         )
 
@@ -282,6 +291,13 @@ def _data(received: Records) -> Any:
     except InvalidValueError:
         text = raw.decode("utf-8", "backslashreplace")
         return {"__raw_line__": text, "__line_number__": received.lines[0].as_py()}
+
+
+def _input(run: RunRow, nodes: Sequence[NodeRow]) -> str | None:
+    """The file that was read, with the partition that the run is for."""
+    options = next((node.options for node in nodes if node.name == SOURCE_NODE), {})
+    path = run.launch["source_path"] or options.get("path")
+    return with_partition(path, run.launch["partition"]) if isinstance(path, str) else None
 
 
 def _arrived_at(run: RunRow, received: Records) -> str:

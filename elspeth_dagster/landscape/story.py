@@ -20,10 +20,12 @@ class State:
     """A token at a node. Hashes (hex) are those of the row as it came and as it left.
 
     Attributes:
+        plugin: The node's plugin; `None` where none stands behind a node.
         batch: At an aggregation, the batch that the token is in or came of.
     """
 
     node: str
+    plugin: str | None
     try_number: int
     status: str
     input_hash: str | None
@@ -35,6 +37,7 @@ class State:
         """As `elspeth explain --json` has it; `batch` is there at aggregations alone."""
         facts: Json = {
             "node": self.node,
+            "plugin": self.plugin,
             "try": self.try_number,
             "status": self.status,
             "input_hash": self.input_hash,
@@ -78,10 +81,15 @@ class Route:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a token ended; `outcome` is `None` until it has, and `sink` is where it is, or is bound for."""
+    """How a token ended; `outcome` is `None` until it has, and `sink` is where it is, or is bound for.
+
+    Attributes:
+        uri: What the sink has made, once it is published.
+    """
 
     outcome: str | None
     sink: str | None
+    uri: str | None
     reason: Json | None
 
 
@@ -113,6 +121,8 @@ class RowFacts:
         data: The row as received; `None` when it is not kept any more.
         errors: Every error of its tokens: token, node, kind and reason.
         arrived_at: When it was read, ISO 8601.
+        line: The line of the input that it ended on; `None` when that is not known.
+        input: The file that this line is in, as the settings name it.
     """
 
     index: int
@@ -121,6 +131,8 @@ class RowFacts:
     data: Any
     errors: tuple[Json, ...]
     arrived_at: str | None
+    line: int | None
+    input: str | None
 
 
 @dataclass(frozen=True)
@@ -128,10 +140,11 @@ class Explanation:
     """The whole story of a row."""
 
     run_id: str
+    pipeline: str
     row: RowFacts
     tokens: tuple[TokenStory, ...]
 
     def to_json(self) -> Json:
         """As `elspeth explain --json` has it."""
         tokens = [token.to_json() for token in self.tokens]
-        return {"run_id": self.run_id, "row": asdict(self.row), "tokens": tokens}
+        return {"run_id": self.run_id, "pipeline": self.pipeline, "row": asdict(self.row), "tokens": tokens}

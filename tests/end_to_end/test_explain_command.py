@@ -3,6 +3,18 @@
 from brittle import MENDED, ROWS, settings_of, write_numbers
 from platforms import Platform
 
+DAILY = """\
+source:
+  plugin: csv
+  on_success: out
+  options: {path: "in/{partition}.csv", on_validation_failure: discard}
+sinks:
+  out: {plugin: csv, options: {path: "output/{partition}.csv"}}
+dagster:
+  partitions: daily
+  partitions_start: "2026-01-01"
+"""
+
 
 def test_a_row_is_explained_on_the_terminal_and_as_json(platform: Platform) -> None:
     write_numbers(platform)
@@ -21,7 +33,22 @@ def test_a_row_is_explained_on_the_terminal_and_as_json(platform: Platform) -> N
     assert token["outcome"]["reason"]["reason"] == "unlucky"
     assert told.json["row"]["data"]["id"] == "26"
     assert told.json["row"]["status"] == "quarantined"
-    assert "tariff failed" in shown.out
+    assert "tariff (brittle) failed" in shown.out
     assert "ended quarantined in sink odd_ones" in shown.out
     assert f"its rows are 0 to {ROWS - 1}" in missing.err
     assert missing.json["error"]["type"] == "NoSuchRowError"
+
+
+def test_the_input_is_named_as_it_was_chosen(platform: Platform) -> None:
+    settings = platform.pipeline("daily", DAILY)
+    platform.write("in/2026-01-02.csv", "id\n1\n")
+    platform.write("other.csv", "\nid\n\n1\n")
+    chosen = {
+        "in/2026-01-02.csv": platform.completed(settings, "--partition", "2026-01-02"),
+        "other.csv": platform.completed(settings, "--partition", "2026-01-03", "--source-path", "other.csv"),
+    }
+
+    for (path, facts), line in zip(chosen.items(), (2, 4), strict=True):
+        told = platform.elspeth("explain", facts["run_id"], "0", "--json").json
+        assert (told["row"]["input"], told["row"]["line"]) == (path, line)
+        assert f", line {line} of {path}" in platform.elspeth("explain", facts["run_id"], "0").out

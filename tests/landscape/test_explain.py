@@ -33,6 +33,7 @@ from elspeth_dagster.plugins.sources.errors import SourceError
 from elspeth_dagster.settings.errors import SettingsError
 
 GATE = "row['amount'] > 100"
+PLUGINS = {"source": "csv", "cut": "truncate", "polite": "keyword_filter", "large": "csv"}
 Json = dict[str, Any]
 
 
@@ -98,7 +99,9 @@ def told(shop: Workshop, run: EngineRun) -> Callable[[int], Json]:
     return lambda row: json.loads(json.dumps(explain(shop.landscape, run.run_id, row).to_json()))
 
 
-def test_a_routed_row_has_exactly_this_shape(told: Callable[[int], Json], run: EngineRun) -> None:
+def test_a_routed_row_has_exactly_this_shape(
+    shop: Workshop, told: Callable[[int], Json], run: EngineRun
+) -> None:
     answer = told(LARGE)
 
     states = run.states["1"]
@@ -108,12 +111,15 @@ def test_a_routed_row_has_exactly_this_shape(told: Callable[[int], Json], run: E
     assert datetime.fromisoformat(arrived_at) >= datetime.fromisoformat(run.started_at)
     assert answer == {
         "run_id": run.run_id,
+        "pipeline": reads.run(shop.landscape, run.run_id).pipeline,
         "row": {
             "index": 1,
             "status": "routed",
             "source_hash": received,
             "data": {"id": "1", "amount": "500", "note": "plain"},
             "errors": [],
+            "line": 3,
+            "input": "in.csv",
         },
         "tokens": [
             {
@@ -133,7 +139,7 @@ def test_a_routed_row_has_exactly_this_shape(told: Callable[[int], Json], run: E
                     route("size", "true", "large", reason=gate),
                 ],
                 "calls": [],
-                "outcome": {"outcome": "routed", "sink": "large", "reason": gate},
+                "outcome": ending(shop, "routed", "large", gate),
             }
         ],
     }
@@ -143,9 +149,14 @@ def state(
     node: str, came_as: str | None, left_as: str | None, status: str = "completed", error: Any = None
 ) -> Json:
     return {
-        "node": node, "try": 1, "status": status, "input_hash": came_as, "output_hash": left_as,
-        "error": error,
+        "node": node, "plugin": PLUGINS.get(node), "try": 1, "status": status, "input_hash": came_as,
+        "output_hash": left_as, "error": error,
     }  # fmt: skip
+
+
+def ending(shop: Workshop, outcome: str, sink: str, reason: Any = None) -> Json:
+    uri = str(shop.root / f"out/{sink}.{'csv' if sink in ('large', 'small') else 'jsonl'}")
+    return {"outcome": outcome, "sink": sink, "uri": uri, "reason": reason}
 
 
 def route(node: str, label: str, to: str | None, mode: str | None = "move", reason: Any = None) -> Json:
@@ -161,14 +172,14 @@ def test_hashes_follow_the_row_as_it_changes(told: Callable[[int], Json]) -> Non
     assert answer["row"]["data"]["note"] == "much too long"
 
 
-def test_a_delivered_row_behind_a_transform_is_completed(told: Callable[[int], Json]) -> None:
+def test_a_delivered_row_behind_a_transform_is_completed(shop: Workshop, told: Callable[[int], Json]) -> None:
     answer = told(PLAIN)
 
     assert answer["row"]["status"] == "completed"
-    assert answer["tokens"][0]["outcome"] == {"outcome": "completed", "sink": "small", "reason": None}
+    assert answer["tokens"][0]["outcome"] == ending(shop, "completed", "small")
 
 
-def test_a_row_that_does_not_pass_the_boundary_says_why(told: Callable[[int], Json]) -> None:
+def test_a_row_that_does_not_pass_the_boundary_says_why(shop: Workshop, told: Callable[[int], Json]) -> None:
     answer = told(NO_NUMBER)
 
     (token,), row = answer["tokens"], answer["row"]
@@ -179,7 +190,7 @@ def test_a_row_that_does_not_pass_the_boundary_says_why(told: Callable[[int], Js
     assert "amount" in json.dumps(error["reason"])
     assert token["states"] == [state("source", None, row["source_hash"], "failed", error["reason"])]
     assert token["routes"] == [route("source", "on_validation_failure", "bad", "divert", error["reason"])]
-    assert token["outcome"] == {"outcome": "quarantined", "sink": "bad", "reason": error["reason"]}
+    assert token["outcome"] == ending(shop, "quarantined", "bad", error["reason"])
 
 
 def test_a_record_that_could_not_be_cut_is_shown_as_quarantined(told: Callable[[int], Json]) -> None:
@@ -201,7 +212,7 @@ def test_a_row_that_a_transform_sets_aside(told: Callable[[int], Json]) -> None:
     assert (token["outcome"]["outcome"], token["outcome"]["sink"]) == ("quarantined", "bad")
 
 
-def test_a_row_that_its_sink_refuses_goes_on_to_the_next(told: Callable[[int], Json]) -> None:
+def test_a_row_that_its_sink_refuses_goes_on_to_the_next(shop: Workshop, told: Callable[[int], Json]) -> None:
     answer = told(REFUSED)
 
     (token,) = answer["tokens"]
@@ -211,7 +222,7 @@ def test_a_row_that_its_sink_refuses_goes_on_to_the_next(told: Callable[[int], J
     assert token["routes"][-1] == route("large", "on_write_failure", "late", "divert", reason)
     came_as = token["states"][-2]["output_hash"]
     assert token["states"][-1] == state("large", came_as, None, "failed", reason)
-    assert token["outcome"] == {"outcome": "quarantined", "sink": "late", "reason": reason}
+    assert token["outcome"] == ending(shop, "quarantined", "late", reason)
     assert answer["row"]["errors"] == [{"token_id": "5", "node": "large", "kind": "write", "reason": reason}]
 
 
@@ -412,11 +423,14 @@ def test_every_row_of_any_run_is_told_as_the_whole_record_has_it(shop: Workshop,
 def test_the_tree_tells_the_story_in_order(shop: Workshop, run: EngineRun) -> None:
     text = drawn(shop, run, REFUSED)
 
+    pipeline = reads.run(shop.landscape, run.run_id).pipeline
     words = [
-        f"row 5 of run {run.run_id}: quarantined", "received 2", 'note: "10 € each"', "token 5",
-        "source completed", "on_success → cut", "cut completed", "polite completed", "size completed",
-        f"decided by {GATE}", "which read amount: 500", "true → large", "large failed", "because reason:",
-        "on_write_failure → late", "ended quarantined in sink late",
+        f"row 5 of {pipeline}, run {run.run_id}: quarantined", "received 2", ", line 7 of in.csv",
+        'note: "10 € each"', "token 5", "source (csv) completed", "on_success → cut",
+        "cut (truncate) completed", "polite (keyword_filter) completed", "size completed",
+        f"decided by {GATE}", "which read amount: 500", "true → large", "large (csv) failed",
+        "because reason:", "on_write_failure → late",
+        f"ended quarantined in sink late, {shop.root}/out/late.jsonl",
     ]  # fmt: skip
     places = [text.find(word) for word in words]
     assert -1 not in places, dict(zip(words, places, strict=True))
@@ -433,12 +447,14 @@ def drawn(shop: Workshop, run: EngineRun, row: int) -> str:
 def test_nothing_that_a_row_says_steers_the_terminal(shop: Workshop, run: EngineRun) -> None:
     explanation = explain(shop.landscape, run.run_id, PLAIN)
     hostile = "\x1b[2J\x9b2J\r\n[red]\u202e"
-    data = {f"name{hostile}": hostile}
+    row = replace(explanation.row, data={f"name{hostile}": hostile}, input=hostile)
+    (token,) = explanation.tokens
+    tokens = (replace(token, outcome=replace(token.outcome, uri=hostile)),)
     console = Console(width=200, file=io.StringIO())
 
-    console.print(story.tree(replace(explanation, row=replace(explanation.row, data=data))))
+    console.print(story.tree(replace(explanation, row=row, tokens=tokens)))
 
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     assert all(character.isprintable() or character == "\n" for character in text)
-    assert text.count("[red]") == 2
+    assert text.count("[red]") == 4

@@ -156,7 +156,7 @@ def test_a_copy_whose_sibling_is_lost_says_that_its_join_failed(shop: Workshop, 
 
     parent, plain, seen = answer["tokens"]
     reason = {"reason": "join_failed", "policy": "require_all", "branch": "plain"}
-    assert plain["outcome"] == {"outcome": "failed", "sink": None, "reason": reason}
+    assert plain["outcome"] == {"outcome": "failed", "sink": None, "uri": None, "reason": reason}
     assert seen["outcome"]["outcome"] == "quarantined"
     assert answer["row"]["status"] == "quarantined 1, failed 1"
     assert {error["node"] for error in answer["row"]["errors"]} == {"joined", "polite"}
@@ -213,7 +213,8 @@ def test_a_token_that_is_passed_through_batches_goes_on_in_the_next_stage(shop: 
     assert merged["parents"] == [one["token_id"]]
     passed = [(state["node"], state.get("batch")) for state in merged["states"]]
     assert passed == [("earliest", None), ("pairs", 5), ("triples", 3)]
-    assert merged["outcome"] == {"outcome": "completed", "sink": "out", "reason": None}
+    uri = str(shop.root / "out/out.jsonl")
+    assert merged["outcome"] == {"outcome": "completed", "sink": "out", "uri": uri, "reason": None}
 
 
 def test_a_story_grows_stage_by_stage(shop: Workshop) -> None:
@@ -228,7 +229,7 @@ def test_a_story_grows_stage_by_stage(shop: Workshop) -> None:
     processed(work, stages[0])
     bound = of_merged()
     assert bound["routes"][-1]["to"] == "first"
-    assert bound["outcome"] == {"outcome": None, "sink": None, "reason": None}
+    assert bound["outcome"] == {"outcome": None, "sink": None, "uri": None, "reason": None}
     graph = work.compiled.graph
     first = next(stage for stage in stages[1:] if graph.nodes["first"] is graph.aggregation_of(stage))
     plan_stage(work, first)
@@ -271,10 +272,11 @@ def test_the_tree_says_batches_and_joins(shop: Workshop, run: EngineRun) -> None
         "token 7/fork:0 on branch plain, made of 7",
         "plain → joined", "coalesced", "token 7/merge:0, made of 7/fork:0, 7/fork:1",
         "joined from plain, seen; fields that clashed: id, amount, note, list",
-        "first completed in batch 1 of first (count, 3 members)", "ended consumed_in_batch",
+        "first (batch_stats) completed in batch 1 of first (count, 3 members)", "ended consumed_in_batch",
         "token 7/merge:0/batch:0, made of 7/merge:0",
-        "first completed from batch 1 of first (count, 3 members)",
-        "second completed in batch 0 of second (count, 2 members)", "ended completed in sink totals",
+        "first (batch_stats) completed from batch 1 of first (count, 3 members)",
+        "second (batch_stats) completed in batch 0 of second (count, 2 members)",
+        "ended completed in sink totals",
     ]  # fmt: skip
     place = 0
     for word in words:
