@@ -319,12 +319,16 @@ def validate(settings: Path, *, mermaid: bool, as_json: bool) -> int:
 def runs(pipeline: str | None, limit: int, landscape: str, *, as_json: bool) -> int:
     """Lists runs, newest first, with status, counts and age."""
     from elspeth_dagster.cli import show, summary  # noqa: PLC0415
+    from elspeth_dagster.landscape import reads  # noqa: PLC0415
     from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415
 
     with Landscape.open(_prepare(landscape), create=False) as opened:
         found = summary.of_runs(opened, limit=limit, pipeline=pipeline)
+        others = [] if found else reads.pipelines(opened, show.LISTED_PIPELINES + 1)
     if as_json:
         _print_json({"runs": found})
+    elif others:
+        show.no_run_of(str(pipeline), others)
     else:
         show.runs(found, now=datetime.now(UTC))
     return COMPLETED

@@ -112,6 +112,15 @@ def runs(found: Sequence[dict[str, Any]], *, now: datetime) -> None:
     _console().print(table)
 
 
+LISTED_PIPELINES = 10
+
+
+def no_run_of(pipeline: str, others: Sequence[str]) -> None:
+    """That a pipeline has no run, and some pipelines that have."""
+    listed = ", ".join(others[:LISTED_PIPELINES]) + (", …" if len(others) > LISTED_PIPELINES else "")
+    click.echo(plain(f"no run of pipeline {pipeline!r}; there are runs of: {listed}"))
+
+
 def _age(started_at: str, now: datetime) -> str:
     seconds = max(0, math.floor((now - datetime.fromisoformat(started_at)).total_seconds()))
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):

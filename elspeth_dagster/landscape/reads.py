@@ -160,6 +160,13 @@ def runs(landscape: Landscape, limit: int | None = None, pipeline: str | None = 
     return _all(landscape, query, _run)
 
 
+def pipelines(landscape: Landscape, limit: int) -> list[str]:
+    """Names of pipelines that have runs, in order."""
+    table = schema.runs.c
+    query = select(table.pipeline).distinct().order_by(table.pipeline).limit(limit)
+    return landscape.ask(lambda connection: list(connection.execute(query).scalars()))
+
+
 def run_of_dagster_run(landscape: Landscape, dagster_run_id: str, pipeline: str) -> str | None:
     """The id of the run in which a Dagster run has an attempt on a pipeline."""
     table = schema.attempts.c

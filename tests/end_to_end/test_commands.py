@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from platforms import Platform
 
+from elspeth_dagster.cli import show
+
 SETTINGS = """\
 source:
   plugin: csv
@@ -163,7 +165,16 @@ def test_runs_lists_newest_first_with_counts_times_and_errors(platform: Platform
     table = platform.elspeth("runs").out
     assert table.index(newest["run_id"]) < table.index(oldest["run_id"])
     assert platform.elspeth("runs", "--pipeline", "nothing", "--json").json == {"runs": []}
+    assert platform.elspeth("runs", "--pipeline", "nothing").out == (
+        "no run of pipeline 'nothing'; there are runs of: totals\n"
+    )
     assert len(platform.elspeth("runs", "--limit", "1", "--json").json["runs"]) == 1
+
+
+def test_of_many_pipelines_some_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    show.no_run_of("p", [f"p{number:02}" for number in range(11)])
+    listed = ", ".join(f"p{number:02}" for number in range(10))
+    assert capsys.readouterr().out == f"no run of pipeline 'p'; there are runs of: {listed}, …\n"
 
 
 def test_sql_shows_each_of_several_columns_of_one_name(platform: Platform, settings: Path) -> None:
