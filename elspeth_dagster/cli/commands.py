@@ -1,10 +1,11 @@
 """The `elspeth` command: for people and scripts, in the words of the glossary."""
 
 import json
+import os
 import sys
 from collections import Counter
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
@@ -104,6 +105,7 @@ def run(
     """Runs the pipeline of a settings file through its Dagster job."""
     from elspeth_dagster.plugins.compile import compile_pipeline  # noqa: PLC0415 - keeps `--help` fast
 
+    _take_root_of(settings)
     compiled = compile_pipeline(settings.resolve())
     for warning in compiled.settings.warnings:
         click.echo(f"warning: {warning}", err=True)
@@ -154,7 +156,6 @@ def resume(
     RUN is the run's id, or the beginning of it.
     """
     from elspeth_dagster.landscape import reads  # noqa: PLC0415 - keeps `--help` fast
-    from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415
     from elspeth_dagster.landscape.leftovers import delete_parts  # noqa: PLC0415
     from elspeth_dagster.landscape.model import RunStatus  # noqa: PLC0415
     from elspeth_dagster.landscape.naming import run_to_change  # noqa: PLC0415
@@ -162,7 +163,7 @@ def resume(
 
     acceptance = _acceptance(reason, by, accepts=accept_checks)
     location = _prepare(landscape)
-    with Landscape.open(location, create=False) as opened:
+    with _opened(location) as opened:
         known = reads.run(opened, run_to_change(opened, named))
         if known.status is RunStatus.COMPLETED:
             # Its end may have come between completing and clearing away.
@@ -197,12 +198,11 @@ def _acceptance(reason: str | None, by: str | None, *, accepts: bool) -> Any:
 @_reporting
 def abandon(named: str, by: str | None, landscape: str, *, force: bool, as_json: bool) -> int:
     """Ends a run that nobody will resume, and frees what it holds; its record stays."""
-    from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415 - keeps `--help` fast
     from elspeth_dagster.landscape.naming import run_to_change  # noqa: PLC0415
     from elspeth_dagster.orchestration import giving_up, home  # noqa: PLC0415
 
     home.prepare_dagster_home()
-    with Landscape.open(_prepare(landscape), create=False) as opened:
+    with _opened(_prepare(landscape)) as opened:
         run_id = run_to_change(opened, named)
         done = giving_up.abandon(opened, run_id, by=by, force=force)
     if as_json:
@@ -225,10 +225,9 @@ def purge(named: str | None, landscape: str, *, dry_run: bool, force: bool, as_j
     """Removes files and locks that dead attempts left behind, of RUN or of all runs; no run is changed."""
     from elspeth_dagster.cli import show  # noqa: PLC0415 - keeps `--help` fast
     from elspeth_dagster.landscape import purge as purging  # noqa: PLC0415
-    from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415
     from elspeth_dagster.landscape.naming import run_to_change  # noqa: PLC0415
 
-    with Landscape.open(_prepare(landscape), create=False) as opened:
+    with _opened(_prepare(landscape)) as opened:
         run_id = None if named is None else run_to_change(opened, named)
         purged = purging.purge(opened, run_id, dry_run=dry_run, force=force)
     if as_json:
@@ -238,10 +237,19 @@ def purge(named: str | None, landscape: str, *, dry_run: bool, force: bool, as_j
     return COMPLETED
 
 
+def _take_root_of(settings: Path) -> None:
+    from elspeth_dagster.orchestration.platform import take_root_of  # noqa: PLC0415
+
+    root = take_root_of(settings)
+    if root is not None:
+        click.echo(
+            f"the platform root is {root}, which the settings file is in; other commands take it from "
+            "ELSPETH_ROOT, or from the folder that they are called in", err=True
+        )  # fmt: skip
+
+
 def _prepare(landscape: str) -> Any:
     """The landscape's location, made known to every process that this one starts."""
-    import os  # noqa: PLC0415
-
     from elspeth_dagster.orchestration.platform import landscape_location  # noqa: PLC0415
 
     if landscape and "://" not in landscape:
@@ -250,6 +258,22 @@ def _prepare(landscape: str) -> Any:
     if landscape:
         os.environ["ELSPETH_LANDSCAPE"] = landscape
     return location
+
+
+@contextmanager
+def _opened(location: Any) -> Iterator[Any]:
+    """The landscape, to look at or to go on with; where there is none, it says why it is looked for there."""
+    from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415
+    from elspeth_dagster.landscape.errors import LandscapeMissingError  # noqa: PLC0415
+    from elspeth_dagster.orchestration.platform import root_by_default  # noqa: PLC0415
+
+    try:
+        with Landscape.open(location, create=False) as opened:
+            yield opened
+    except LandscapeMissingError as error:
+        if not os.environ.get("ELSPETH_LANDSCAPE") and (hint := root_by_default()):
+            error.add_note(hint)
+        raise
 
 
 def _live(location: Any, pipeline: str) -> Any:
@@ -295,6 +319,7 @@ def validate(settings: Path, *, mermaid: bool, as_json: bool) -> int:
     from elspeth_dagster.graph import draw_mermaid, draw_text  # noqa: PLC0415
     from elspeth_dagster.plugins.compile import compile_pipeline  # noqa: PLC0415
 
+    _take_root_of(settings)
     compiled = compile_pipeline(settings.resolve())
     drawn = draw_mermaid(compiled.graph) if mermaid else draw_text(compiled.graph)
     if as_json:
@@ -320,9 +345,8 @@ def runs(pipeline: str | None, limit: int, landscape: str, *, as_json: bool) -> 
     """Lists runs, newest first, with status, counts and age."""
     from elspeth_dagster.cli import show, summary  # noqa: PLC0415
     from elspeth_dagster.landscape import reads  # noqa: PLC0415
-    from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415
 
-    with Landscape.open(_prepare(landscape), create=False) as opened:
+    with _opened(_prepare(landscape)) as opened:
         found = summary.of_runs(opened, limit=limit, pipeline=pipeline)
         others = [] if found else reads.pipelines(opened, show.LISTED_PIPELINES + 1)
     if as_json:
@@ -346,11 +370,10 @@ def explain(named: str, row: int, landscape: str, *, as_json: bool) -> int:
     RUN is a run's id, the beginning of it, or a pipeline, whose newest run is meant.
     """
     from elspeth_dagster.cli import story  # noqa: PLC0415
-    from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415
     from elspeth_dagster.landscape.explain import explain as explained  # noqa: PLC0415
     from elspeth_dagster.landscape.naming import run_to_read  # noqa: PLC0415
 
-    with Landscape.open(_prepare(landscape), create=False) as opened:
+    with _opened(_prepare(landscape)) as opened:
         found = explained(opened, run_to_read(opened, named), row)
     if as_json:
         _print_json(found.to_json())
@@ -370,11 +393,10 @@ def explain(named: str, row: int, landscape: str, *, as_json: bool) -> int:
 def sql(query: str, named: str | None, landscape: str, *, as_json: bool) -> int:
     """Answers one SELECT over the landscape, read-only."""
     from elspeth_dagster.cli import show  # noqa: PLC0415
-    from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415
     from elspeth_dagster.landscape.naming import run_to_read  # noqa: PLC0415
     from elspeth_dagster.landscape.query import query as ask  # noqa: PLC0415
 
-    with Landscape.open(_prepare(landscape), create=False) as opened:
+    with _opened(_prepare(landscape)) as opened:
         run_id = None if named is None else run_to_read(opened, named)
         answer = ask(opened, query, run_id=run_id)
     if as_json:

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -32,10 +33,11 @@ from elspeth_dagster.landscape.model import Attempt, AttemptStatus, Phase, Phase
 from elspeth_dagster.landscape.processes import beating
 from elspeth_dagster.orchestration import again, metadata, stories
 from elspeth_dagster.orchestration.names import FORCE_TAG, RESUME_TAG, RUN_ID_TAG, graph_name
-from elspeth_dagster.orchestration.platform import platform_root
+from elspeth_dagster.orchestration.platform import platform_root, root_by_default
 from elspeth_dagster.orchestration.resource import LandscapeResource
 from elspeth_dagster.orchestration.stopping import Stopping, stopping
 from elspeth_dagster.plugins.compile import Compiled
+from elspeth_dagster.plugins.sources.errors import SourceMissingError
 from elspeth_dagster.settings import settings_differences
 
 # Dagster closes a generator that it does not continue since it was interrupted.
@@ -250,6 +252,9 @@ def _told(landscape: Landscape, attempt: Attempt, compiled: Compiled) -> Iterato
     except ElspethError as error:
         if isinstance(error, CatalogueLostError):
             error.add_note(f"The run is {attempt.run_id}: elspeth resume {attempt.run_id}")
+        is_under_root = isinstance(error, SourceMissingError) and not Path(error.place).is_absolute()
+        if is_under_root and (hint := root_by_default()):
+            error.add_note(hint)
         known: dict[str, Any] = stories.failure(landscape, attempt.run_id, error)
         known |= {"run": attempt.run_id, "attempt": str(attempt.number)}
         known |= metadata.of_rows_so_far(landscape, attempt.run_id, compiled.graph)

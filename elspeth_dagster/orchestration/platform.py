@@ -8,6 +8,8 @@ from pathlib import Path
 
 from elspeth_dagster.landscape.location import Location
 
+_MARK = "workspace.yaml"
+
 
 def platform_root(environ: Mapping[str, str] = os.environ) -> Path:
     """`ELSPETH_ROOT`, else the nearest folder upwards with a workspace.yaml, else the working directory."""
@@ -15,10 +17,33 @@ def platform_root(environ: Mapping[str, str] = os.environ) -> Path:
     if named:
         return Path(named).expanduser().resolve()
     here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / "workspace.yaml").is_file():
-            return folder
-    return here
+    return _marked_from(here) or here
+
+
+def _marked_from(here: Path) -> Path | None:
+    return next((folder for folder in (here, *here.parents) if (folder / _MARK).is_file()), None)
+
+
+def root_by_default() -> str:
+    """What to tell who misses something under the root; empty where it is said which folder that is."""
+    here = Path.cwd()
+    if os.environ.get("ELSPETH_ROOT") or _marked_from(here):
+        return ""
+    return (
+        f"The platform root is {here}, since no folder upwards of it holds a {_MARK}; "
+        "set ELSPETH_ROOT, or change the folder."
+    )
+
+
+def take_root_of(settings: Path) -> Path | None:
+    """Makes the platform that a settings file is in the root, where nothing else says which folder that is.
+
+    Processes that this one starts have it too. Gives the root if it was chosen so.
+    """
+    found = _marked_from(settings.resolve().parent) if root_by_default() else None
+    if found is not None:
+        os.environ["ELSPETH_ROOT"] = str(found)
+    return found
 
 
 def landscape_location(catalogue: str = "", segments: str = "") -> Location:

@@ -421,6 +421,58 @@ def test_a_landscape_is_named_from_the_working_directory(
     assert not platform.path("audit").exists()
 
 
+@pytest.fixture
+def nowhere(platform: Platform, settings: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of no platform, which is the working directory, with nothing said of any root."""
+    for name in ("ELSPETH_ROOT", "ELSPETH_LANDSCAPE"):
+        monkeypatch.delenv(name)
+    folder = platform.path("nowhere")
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.parametrize("command", [("runs",), ("sql", "SELECT 1"), ("explain", "x", "0")])
+def test_who_misses_a_landscape_is_told_why_it_is_looked_for_there(
+    platform: Platform, nowhere: Path, command: tuple[str, ...]
+) -> None:
+    hint = f"The platform root is {nowhere}, since no folder upwards of it holds a workspace.yaml; set ELSP"
+    assert hint in platform.elspeth(*command).err
+    assert "platform root" not in platform.elspeth(*command, "--landscape", "named").err
+    platform.write("workspace.yaml", "")
+    assert "platform root" not in platform.elspeth(*command).err
+
+
+def test_who_misses_an_input_is_told_why_it_is_looked_for_there(
+    platform: Platform, settings: Path, nowhere: Path
+) -> None:
+    hint = f"The platform root is {nowhere}, since"
+    missing = platform.run(settings)
+    assert missing.json["error"]["type"] == "SourceMissingError"
+    assert hint in missing.err
+    assert hint not in platform.run(settings, "--source-path", "/no/such/file").err
+
+
+def test_the_root_is_that_of_the_settings_file_where_nothing_else_says(
+    platform: Platform, settings: Path, nowhere: Path
+) -> None:
+    platform.write("workspace.yaml", "")
+    os.chdir("/")
+
+    checked = platform.elspeth("validate", settings)
+    ran = platform.run(settings)
+
+    assert (checked.code, ran.code) == (0, 0)
+    assert ran.json["landscape"].startswith(str(platform.path("landscape")))
+    assert ran.json["rows_in"] == 4
+    assert f"the platform root is {platform.root}, which the settings file is in" in ran.err
+    (nowhere / "workspace.yaml").touch()
+    os.chdir(nowhere)
+    of_folder = platform.run(settings)
+    assert of_folder.json["landscape"].startswith(str(nowhere))
+    assert "platform root" not in of_folder.err
+
+
 @pytest.mark.dagster_process
 def test_a_process_of_its_own_keeps_logs_off_standard_output(platform: Platform, settings: Path) -> None:
     answer = platform.run(settings, process=True)

@@ -1,5 +1,7 @@
 """What can keep a source from being read."""
 
+from pathlib import Path
+
 from elspeth_dagster.errors import ElspethError
 
 
@@ -19,6 +21,17 @@ class SourceError(ElspethError):
         self.what = what
         self.remedy = remedy
         super().__init__(f"{place}: {what}. {remedy}")
+
+
+class SourceMissingError(SourceError):
+    """There is no such file."""
+
+    def __init__(self, place: str, path: Path) -> None:
+        super().__init__(
+            place,
+            f"there is no such file ({path})",
+            "Put it there and resume this run; or correct the path that was given, and start another.",
+        )
 
 
 class SourceChangedError(SourceError):

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from elspeth_dagster.plugins.sources.errors import SourceChangedError, SourceError
+from elspeth_dagster.plugins.sources.errors import SourceChangedError, SourceError, SourceMissingError
 from elspeth_dagster.plugins.sources.transcode import Transcoder, is_utf8
 
 BLOCK_BYTES = 4 * 1024 * 1024
@@ -68,11 +68,7 @@ class InputFile:
                 raise SourceError(place, f"{what} ({path})", "Name a file in the source's option `path`.")
             file = path.open("rb")
         except FileNotFoundError as error:
-            raise SourceError(
-                place,
-                f"there is no such file ({path})",
-                "Put it there and resume this run; or correct the path that was given, and start another.",
-            ) from error
+            raise SourceMissingError(place, path) from error
         except OSError as error:
             raise SourceError(
                 place, f"can't be opened ({path}: {error.strerror})", "Make it readable for this user."
