@@ -418,7 +418,10 @@ def plugins(settings: Path | None, *, as_json: bool) -> int:
     """Lists what can stand behind `plugin:`, with options; SETTINGS adds the `plugins/` folder beside it."""
     from elspeth_dagster.cli import show  # noqa: PLC0415
     from elspeth_dagster.plugins.registry import PluginSet  # noqa: PLC0415
+    from elspeth_dagster.settings.document import require_readable  # noqa: PLC0415
 
+    if settings is not None:
+        require_readable(settings.resolve())
     described = PluginSet.for_settings_file((settings or Path("settings.yaml")).resolve()).describe()
     if as_json:
         _print_json({"plugins": described})

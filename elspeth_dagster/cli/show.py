@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import click
+import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -158,12 +159,22 @@ def plugins(described: Sequence[dict[str, Any]]) -> None:
     """Plugins with their options."""
     console = _console()
     for plugin in described:
+        if plugin["error"]:
+            line = f"{plugin['name']} ({plugin['origin']}): {plugin['error']}"
+            console.print(f"[bold red]broken plugin[/bold red] {escape(plain(line))}", soft_wrap=True)
+            continue
         console.print(f"[bold]{plugin['kind']} {escape(plugin['name'])}[/bold]  {escape(plugin['summary'])}")
         if plugin["origin"] != "built-in":
             console.print(f"    from {escape(plugin['origin'])}", soft_wrap=True)
         for option in plugin["options"]:
-            default = "required" if option["required"] else f"default {option['default']!r}"
+            default = "required" if option["required"] else f"default {_yaml(option['default'])}"
             console.print(
                 f"    {escape(option['name'])}: {escape(option['type'])}, {escape(default)}"
                 f"  {escape(option['description'] or '')}"
             )
+
+
+def _yaml(value: Any) -> str:
+    """A value as a settings file has it, in one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=math.inf, sort_keys=False)
+    return text.strip().removesuffix("...").strip()

@@ -9,11 +9,14 @@ from pydantic import BaseModel
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic_core import PydanticUndefined
 
+from elspeth_dagster.plugins.batch import BatchPlugin
 from elspeth_dagster.plugins.errors import BrokenPluginError
 from elspeth_dagster.plugins.kinds import Candidate, PluginKind, kind_of
 from elspeth_dagster.plugins.options import SCHEMA
+from elspeth_dagster.settings.names import SOURCE_WITHOUT_OPTIONS
 
-_ORDER = list(PluginKind)
+_AGGREGATION = "aggregation"
+_ORDER = (PluginKind.SOURCE.value, PluginKind.TRANSFORM.value, _AGGREGATION, PluginKind.SINK.value)
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ class PluginDescription:
     """A plugin.
 
     Attributes:
-        kind: `source`, `transform` or `sink`; empty when it cannot be loaded.
+        kind: What it stands behind: `source`, `transform`, `aggregation` or `sink`; empty when it cannot be
+            loaded.
         name: As a settings file names it.
         origin: Where it comes from.
         summary: The first line of its docstring.
@@ -59,7 +63,7 @@ class PluginDescription:
 def describe(candidates: Iterable[Candidate]) -> list[PluginDescription]:
     """Every plugin, by kind and name; those that cannot be loaded are last."""
     described = [_described(candidate) for candidate in candidates]
-    order = {kind.value: index for index, kind in enumerate(_ORDER)}
+    order = {kind: index for index, kind in enumerate(_ORDER)}
     return sorted(
         described, key=lambda plugin: (order.get(plugin.kind, len(order)), plugin.name, plugin.origin)
     )
@@ -70,21 +74,22 @@ def _described(candidate: Candidate) -> PluginDescription:
     try:
         plugin = candidate.load()
     except BrokenPluginError as error:
-        return PluginDescription("", name, origin, "", (), str(error))
-    kind = kind_of(plugin)
+        return PluginDescription("", name, origin, "", (), error.reason)
+    kind = _AGGREGATION if issubclass(plugin, BatchPlugin) else kind_of(plugin).value
     summary = (inspect.getdoc(plugin) or "").partition("\n")[0]
-    return PluginDescription(kind.value, name, origin, summary, tuple(_options(kind, plugin.Options)))
+    return PluginDescription(kind, name, origin, summary, tuple(_options(kind, name, plugin.Options)))
 
 
-def _options(kind: PluginKind, model: type[BaseModel]) -> Iterator[OptionDescription]:
+def _options(kind: str, plugin: str, model: type[BaseModel]) -> Iterator[OptionDescription]:
     yield OptionDescription(
         SCHEMA, "mapping", required=False, default={"mode": "observed"}, description=_SCHEMA
     )
-    if kind is PluginKind.SOURCE:
+    if kind == PluginKind.SOURCE.value:
+        required = plugin != SOURCE_WITHOUT_OPTIONS
         yield OptionDescription(
-            "on_validation_failure", "text", required=True, default=None, description=_FAILURE
+            "on_validation_failure", "text", required=required, default=None, description=_FAILURE
         )
-    schema = model.model_json_schema(mode="validation")
+    schema = _json_schema(model)
     for name, field in model.model_fields.items():
         key = field.alias or name
         default = field.get_default(call_default_factory=True)
@@ -140,4 +145,7 @@ def _plain(value: Any) -> Any:
         return value.model_dump(mode="json")
     if isinstance(value, tuple | list | set | frozenset):
         return [_plain(item) for item in value]
-    return getattr(value, "value", value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    plain = getattr(value, "value", value)
+    return plain if plain is None or isinstance(plain, bool | int | float | str) else str(plain)

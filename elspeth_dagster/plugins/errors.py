@@ -67,7 +67,12 @@ class AmbiguousPluginError(ElspethError):
 
 
 class BrokenPluginError(ElspethError):
-    """A plugin's code cannot be loaded, or is not what a plugin has to be."""
+    """A plugin's code cannot be loaded, or is not what a plugin has to be.
+
+    Attributes:
+        reason: Why, without the plugin's name and place.
+    """
 
     def __init__(self, name: str, origin: str, reason: str) -> None:
+        self.reason = reason
         super().__init__(f"the plugin '{name}' ({origin}) cannot be used: {reason}")

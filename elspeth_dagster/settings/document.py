@@ -1,5 +1,7 @@
 """A YAML file as plain data, with the place of every key; within limits that no honest file meets."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,8 +35,24 @@ def read_document(path: Path) -> Document:
     Raises:
         SettingsError: It cannot be read, is not YAML, or exceeds a limit.
     """
-    try:
+    with _problems_of(path):
         return parse_document(read_text(path), str(path))
+
+
+def require_readable(path: Path) -> None:
+    """Refuses a file that no settings can be read from, whatever they are.
+
+    Raises:
+        SettingsError: It is missing, or holds no text.
+    """
+    with _problems_of(path):
+        read_text(path)
+
+
+@contextmanager
+def _problems_of(path: Path) -> Iterator[None]:
+    try:
+        yield
     except UnreadableError as error:
         raise SettingsError([Problem(str(path), error.line, error.column, "", error.reason)]) from error
 

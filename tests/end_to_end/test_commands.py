@@ -377,6 +377,31 @@ def test_plugins_lists_built_in_ones_and_those_beside_the_settings(
     assert words.code == 0
     assert "shout" in words.out
     assert platform.elspeth("plugins").code == 0
+    listed = [line.strip() for line in words.out.splitlines()]
+    assert "suffix: text, default ''  Ends every text that was cut; counts as part of it." in listed
+    assert "columns: list of text, default null  Field names of a file without header." in listed
+    assert "compute_mean: true or false, default true  Whether the mean is given." in listed
+    assert (
+        "schema: mapping, default {mode: observed}  Declared fields, and how strictly they are meant."
+        in listed
+    )
+    assert "aggregation batch_stats  Gives" in words.out
+
+
+def test_plugins_says_what_is_broken_and_refuses_settings_that_are_not_there(
+    platform: Platform, settings: Path
+) -> None:
+    platform.plugin("syn", "x = 1\ndef process(row)\n")
+
+    shown = platform.elspeth("plugins", settings)
+    missing = platform.elspeth("plugins", settings.with_name("total.yaml"), "--json")
+    settings.write_text("source: [")
+
+    assert shown.code == 0
+    assert "\nbroken plugin syn (plugins/syn.py): line 2: expected ':'\n" in shown.out
+    assert missing.code == 2
+    assert "total.yaml: no such file; did you mean 'totals.yaml'?" in missing.err
+    assert platform.elspeth("plugins", settings).code == 0
 
 
 @pytest.mark.parametrize(

@@ -220,14 +220,14 @@ def test_descriptions(settings, write):
         ("source", "csv"),
         ("source", "json"),
         ("source", "null"),
-        ("transform", "batch_replicate"),
-        ("transform", "batch_stats"),
         ("transform", "field_mapper"),
         ("transform", "json_explode"),
         ("transform", "keyword_filter"),
         ("transform", "mark"),
         ("transform", "passthrough"),
         ("transform", "truncate"),
+        ("aggregation", "batch_replicate"),
+        ("aggregation", "batch_stats"),
         ("sink", "csv"),
         ("sink", "database"),
         ("sink", "json"),
@@ -244,10 +244,48 @@ def test_descriptions(settings, write):
         ("schema", "mapping", False),
         ("word", "text", True),
     ]
-    assert "ValueError" in by_name["", "torn"]["error"]
+    assert by_name["", "torn"]["error"] == "line 1: ValueError: "
+    failures = {
+        name: next(
+            o["required"] for o in by_name["source", name]["options"] if o["name"] == "on_validation_failure"
+        )
+        for name in ("csv", "json", "null")
+    }
+    assert failures == {"csv": True, "json": True, "null": False}
     headers = next(option for option in by_name["sink", "csv"]["options"] if option["name"] == "headers")
     assert headers["type"] == "normalized | original | mapping"
     assert all(plugin["summary"] for plugin in described if not plugin["error"])
+
+
+CALLS = '''
+from collections.abc import Callable
+
+from elspeth_dagster.plugins.base import Options, RowTransform
+
+
+class CallsOptions(Options):
+    call: Callable[[str], str] = str.upper
+    words: list[str] = ["a"]
+
+
+class Calls(RowTransform):
+    """Calls."""
+
+    Options = CallsOptions
+
+    def process(self, row):
+        return row
+'''
+
+
+def test_options_that_have_no_json_schema_are_described_as_far_as_they_can_be(settings, write):
+    write("calls.py", CALLS)
+    described = PluginSet.for_settings_file(settings).describe()
+    calls = next(plugin for plugin in described if plugin["name"] == "calls")
+    told = {option["name"]: (option["type"], option["default"]) for option in calls["options"]}
+    assert told["call"] == ("any", str(str.upper))
+    assert told["words"] == ("any", ["a"])
+    json.dumps(described)
 
 
 def test_every_built_in_plugin_can_be_resolved():
