@@ -17,6 +17,8 @@ from elspeth_dagster.landscape.errors import (
     CatalogueLostError,
     LandscapeMissingError,
     NewerLandscapeError,
+    NoPlaceError,
+    StorageError,
     UnreadableLandscapeError,
 )
 from elspeth_dagster.landscape.location import Location
@@ -63,6 +65,7 @@ class Landscape:
 
         Raises:
             LandscapeMissingError: There is none, and none was to be made.
+            NoPlaceError: Its folder cannot be made.
             UnsafeFileSystemError: It would be a file where locks cannot be relied on.
             NewerLandscapeError: It was written by a later version of this package.
             UnreadableLandscapeError: There is something else in its place.
@@ -185,7 +188,10 @@ class Landscape:
 def _prepare_place(database: Path, display: str, *, create: bool) -> None:
     if create:
         require_reliable_locks(database)
-        storage.make_folder(database.parent)
+        try:
+            storage.make_folder(database.parent)
+        except StorageError as error:
+            raise NoPlaceError(error.path, error.doing, error) from error
     elif not database.exists():
         raise LandscapeMissingError(display)
 

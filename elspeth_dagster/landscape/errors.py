@@ -29,10 +29,22 @@ class StorageError(LandscapeError, OSError):
         self.doing = doing
         self.retryable = may_pass(error)
 
+    @property
+    def what(self) -> str:
+        """What was refused and why, without advice."""
+        return f"{self.path} could not be {self.doing}: {self.strerror or self.__cause__}"
+
+    def __str__(self) -> str:
+        return f"{self.what}. What is committed is kept; mend it, then resume the run."
+
+
+class NoPlaceError(StorageError):
+    """The folder that a new landscape was to be in cannot be made."""
+
     def __str__(self) -> str:
         return (
-            f"{self.path} could not be {self.doing}: {self.strerror or self.__cause__}. "
-            "What is committed is kept; mend it, then resume the run."
+            f"there is no landscape yet, and {self.what}. Nothing was begun; mend it, or name another place "
+            "(--landscape, ELSPETH_LANDSCAPE)."
         )
 
 
@@ -45,6 +57,14 @@ class LocationError(LandscapeError, UsageError):
             "or postgresql://… together with a folder for segments."
         )
         self.value = value
+
+
+class FileLocationError(LandscapeError, UsageError):
+    """A file was named where a landscape's folder has to be."""
+
+    def __init__(self, file: Path, folder: Path | None) -> None:
+        hint = f"; did you mean {folder}?" if folder else ""
+        super().__init__(f"{file}: a landscape is a folder, and this is a file{hint}")
 
 
 class LandscapeMissingError(LandscapeError):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from elspeth_dagster.landscape.errors import LocationError
+from elspeth_dagster.landscape.errors import FileLocationError, LocationError
 
 CATALOGUE_FILE = "catalogue.db"
 SEGMENTS_FOLDER = "segments"
@@ -36,7 +36,8 @@ class Location:
             segments: The segment folder. Needed for PostgreSQL; beside the database file otherwise.
 
         Raises:
-            LocationError: The value is none of these.
+            LocationError: The value is none of these, or names a folder in place of a database file.
+            FileLocationError: It names a file in place of a folder.
         """
         text = str(value)
         match = _URL.fullmatch(text) if isinstance(value, str) else None
@@ -44,6 +45,9 @@ class Location:
             if not text.strip():
                 raise LocationError(text, "it is empty")
             folder = Path(value).expanduser().absolute()
+            if folder.is_file():
+                beside = folder.parent if (folder.parent / CATALOGUE_FILE).is_file() else None
+                raise FileLocationError(folder, beside)
             return cls._sqlite(folder / CATALOGUE_FILE, segments or folder / SEGMENTS_FOLDER)
         if match["dialect"] == "sqlite":
             return cls._sqlite_url(text, match["rest"], segments)
@@ -59,6 +63,8 @@ class Location:
         if not path or path == ":memory:":
             raise LocationError(text, "a catalogue needs a file")
         database = Path(path).absolute()
+        if database.is_dir():
+            raise LocationError(text, "a catalogue is a file, and this is a folder")
         return cls._sqlite(database, segments or database.parent / SEGMENTS_FOLDER)
 
     @classmethod

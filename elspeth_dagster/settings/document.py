@@ -36,7 +36,7 @@ def read_document(path: Path) -> Document:
         SettingsError: It cannot be read, is not YAML, or exceeds a limit.
     """
     with _problems_of(path):
-        return parse_document(read_text(path), str(path))
+        return parse_document(read_text(path, is_settings=True), str(path))
 
 
 def require_readable(path: Path) -> None:
@@ -46,7 +46,7 @@ def require_readable(path: Path) -> None:
         SettingsError: It is missing, or holds no text.
     """
     with _problems_of(path):
-        read_text(path)
+        read_text(path, is_settings=True)
 
 
 @contextmanager

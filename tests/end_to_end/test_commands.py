@@ -431,6 +431,29 @@ def test_the_landscape_can_be_named(platform: Platform, settings: Path) -> None:
     assert platform.elspeth("runs", "--landscape", url, "--json").json == listed.json
 
 
+@pytest.mark.parametrize(
+    "command", [("run", "pipelines/totals.yaml"), ("runs",), ("sql", "SELECT 1"), ("resume", "x"), ("purge",)]
+)
+def test_a_file_that_is_named_for_a_landscape_is_refused(
+    platform: Platform, settings: Path, command: tuple[str, ...]
+) -> None:
+    platform.write("landscape/catalogue.db", "")
+    answer = platform.elspeth(*command, "--landscape", "landscape/catalogue.db")
+    assert answer.code == 2
+    assert (
+        f"a landscape is a folder, and this is a file; did you mean {platform.root}/landscape?" in answer.err
+    )
+    assert platform.read("landscape/catalogue.db") == b""
+
+
+def test_where_no_landscape_can_be_made_there_is_no_run_to_resume(platform: Platform, settings: Path) -> None:
+    platform.write("full", "")
+    answer = platform.run(settings, "--landscape", "full/landscape")
+    assert answer.code == 1
+    assert "Nothing was begun" in answer.err
+    assert "resume" not in answer.err
+
+
 def test_a_landscape_is_named_from_the_working_directory(
     platform: Platform, settings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

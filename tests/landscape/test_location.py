@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from elspeth_dagster.landscape.errors import LocationError
+from elspeth_dagster.landscape.errors import FileLocationError, LocationError
 from elspeth_dagster.landscape.location import Location
 
 
@@ -74,6 +74,21 @@ def test_what_cannot_be_used_is_refused(value, why):
     with pytest.raises(LocationError, match=why) as caught:
         Location.parse(value)
     assert "secret" not in str(caught.value)
+
+
+def test_a_file_is_no_landscape_and_a_folder_no_catalogue(tmp_path):
+    (tmp_path / "catalogue.db").touch()
+    with pytest.raises(FileLocationError) as caught:
+        Location.parse(tmp_path / "catalogue.db")
+    assert str(caught.value) == (
+        f"{tmp_path}/catalogue.db: a landscape is a folder, and this is a file; did you mean {tmp_path}?"
+    )
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/notes").touch()
+    with pytest.raises(FileLocationError, match=r"and this is a file$"):
+        Location.parse(str(tmp_path / "deep/notes"))
+    with pytest.raises(LocationError, match="a catalogue is a file, and this is a folder"):
+        Location.parse(f"sqlite:///{tmp_path}/deep")
 
 
 def test_a_home_folder_is_found(monkeypatch, tmp_path):

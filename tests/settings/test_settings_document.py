@@ -111,6 +111,28 @@ def test_a_path_that_is_no_file(tmp_path: Path) -> None:
     assert "cannot be read" in told(tmp_path / ("x" * 500))
 
 
+@pytest.mark.parametrize("other", ["workspace.yaml", "dagster.yaml", "constraints.txt"])
+def test_what_holds_no_settings_is_not_suggested(tmp_path, other):
+    (tmp_path / other).touch()
+    message = refused(tmp_path / other[1:])
+    assert message == f"{tmp_path / other[1:]}: no such file"
+
+
+def test_a_folder_with_settings_is_answered_with_them(tmp_path):
+    home = tmp_path / "parcels"
+    home.mkdir()
+    assert refused(home) == f"{home}: expected a file, found a folder"
+    (home / "settings.yaml").touch()
+    assert refused(home) == f"{home}: expected a file, found a folder; did you mean {home}/settings.yaml?"
+    assert refused(tmp_path / "parcel").endswith("no such file; did you mean 'parcels'?")
+
+
+def refused(path):
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+    return str(caught.value)
+
+
 def test_duplicate_keys_are_all_named_with_both_lines(problems: Any) -> None:
     text = "source:\n  plugin: csv\n  plugin: json\nsinks: {}\nsinks: {}\n"
     found = problems(text)
