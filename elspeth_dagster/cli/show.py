@@ -1,6 +1,7 @@
 """What the commands print for people."""
 
 import math
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,14 @@ from elspeth_dagster.orchestration.markdown import cut
 _COLOURS = {
     "completed": "green", "failed": "red", "interrupted": "yellow", "running": "cyan", "abandoned": "magenta",
 }  # fmt: skip
+
+
+# Run ids, Dagster's run ids, hashes, tokens.
+_IN_ONE_PIECE = re.compile(
+    "[0-9]{8}-[0-9]{6}-[0-9a-f]{8}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8,64}"
+)
+_NARROW = 10
+_BETWEEN = 2
 
 
 def _console() -> Console:
@@ -146,13 +155,25 @@ def purged(found: Purged, *, dry_run: bool) -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """The answer to a query."""
+    """The answer to a query: long values are folded, ids and hashes are in one piece."""
     shown = Table(box=None, pad_edge=False)
-    for name in columns:
-        shown.add_column(escape(plain(name)), overflow="fold")
-    for row in rows:
-        shown.add_row(*("" if value is None else escape(plain_lines(str(value))) for value in row))
-    _console().print(shown)
+    texts = [["" if value is None else plain_lines(str(value)) for value in row] for row in rows]
+    narrowest = 0
+    for number, name in enumerate(columns):
+        whole = _whole_width(name, [text[number] for text in texts])
+        shown.add_column(escape(plain(name)), overflow="fold", no_wrap=whole > 0)
+        narrowest += max(whole, _NARROW) + _BETWEEN
+    for text in texts:
+        shown.add_row(*map(escape, text))
+    console = _console()
+    console.width = max(console.width, narrowest)
+    console.print(shown)
+
+
+def _whole_width(name: str, cells: Sequence[str]) -> int:
+    """How wide a column of ids or hashes is; 0 for another one, which may be folded."""
+    is_whole = any(cells) and all(_IN_ONE_PIECE.fullmatch(cell) for cell in cells if cell)
+    return max(len(plain(name)), *map(len, cells)) if is_whole else 0
 
 
 def plugins(described: Sequence[dict[str, Any]]) -> None:

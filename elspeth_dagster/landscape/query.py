@@ -1,6 +1,7 @@
 """Read-only SQL over the record: catalogue tables, and views over committed segments."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,10 @@ _SEGMENTS = "segment "
 _QUERY_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 # They run SQL that stands in a text, in which the tables that it reads cannot be seen.
 _SQL_IN_TEXT = frozenset({"query", "query_table"})
+_AT_WORD = re.compile(r'syntax error at or near "(\w+)"')
+# So begins the name of a column of `records` that holds cells.
+_CELL = "c:"
+_COLUMNS = frozenset[str]().union(*SEGMENT_COLUMNS.values())
 
 
 def query(landscape: Landscape, sql: str, *, run_id: str | None = None) -> pa.Table:
@@ -56,7 +61,17 @@ def query(landscape: Landscape, sql: str, *, run_id: str | None = None) -> pa.Ta
             _register(connection, landscape, named, run_id)
             return connection.sql(sql).to_arrow_table()
         except duckdb.Error as error:
-            raise QueryError(str(error)) from error
+            raise QueryError(f"{error}{_hint(str(error), sql)}") from error
+
+
+def _hint(message: str, sql: str) -> str:
+    """What to write where a column bears the name of an SQL word."""
+    found = _AT_WORD.search(message)
+    if found is None:
+        return ""
+    word = found[1]
+    is_cell = f"{_CELL}{word}" in sql
+    return f'\nquote it: "{_CELL if is_cell else ""}{word}"' if is_cell or word.lower() in _COLUMNS else ""
 
 
 def _config(spill: str) -> dict[str, str | bool | int | float | list[str]]:

@@ -189,6 +189,43 @@ def test_sql_shows_each_of_several_columns_of_one_name(platform: Platform, setti
     assert "several columns are named 'n'" in as_json.err
 
 
+@pytest.mark.parametrize("hashes", [1, 4])
+def test_sql_folds_long_values_but_neither_ids_nor_hashes(
+    platform: Platform, settings: Path, hashes: int
+) -> None:
+    run_id = platform.completed(settings)["run_id"]
+    alike = ", ".join(f"sha256 AS h{number}" for number in range(hashes))
+    query = f"SELECT run_id, facts, facts AS again, {alike}, sink AS last FROM artifacts WHERE sink = 'high'"
+
+    shown = platform.elspeth("sql", query).out
+    (facts,) = platform.sql("SELECT sha256, facts FROM artifacts WHERE sink = 'high'")
+
+    first = shown.splitlines()[1]
+    assert first.startswith(run_id)
+    assert first.split().count(facts["sha256"]) == hashes
+    assert first.rstrip().endswith(" high")
+    letters = "".join(shown.split())
+    assert all(letters.count(character) >= 2 * facts["facts"].count(character) for character in '{}"[]')
+    assert len(shown.splitlines()) > 2
+
+
+@pytest.mark.parametrize(
+    ("query", "quoted"),
+    [
+        ("SELECT to FROM states", '"to"'),
+        ("SELECT node FROM states WHERE to = 'high'", '"to"'),
+        ("SELECT c:order FROM records", '"c:order"'),
+        ("SELECT order FROM states", None),
+    ],
+)
+def test_sql_says_what_to_quote(platform: Platform, settings: Path, query: str, quoted: str | None) -> None:
+    platform.completed(settings, "--limit", "1")
+    answer = platform.elspeth("sql", query)
+    assert answer.code == 1
+    assert answer.err.rstrip().endswith(f"quote it: {quoted}") == (quoted is not None)
+    assert ("quote it" in answer.err) == (quoted is not None)
+
+
 def test_nothing_in_an_answer_steers_the_terminal(platform: Platform, settings: Path) -> None:
     platform.completed(settings)
     shown = platform.elspeth("sql", "SELECT chr(27) || ']0;gone' || chr(7) AS title")
