@@ -1,11 +1,10 @@
 """The `elspeth` command: for people and scripts, in the words of the glossary."""
 
 import json
-import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
@@ -15,6 +14,7 @@ import click
 
 from elspeth_dagster import __version__
 from elspeth_dagster.cli.environment import load_environment
+from elspeth_dagster.cli.place import opened_landscape, prepare, take_root_of
 from elspeth_dagster.cli.plain import plain_lines
 from elspeth_dagster.errors import ElspethError, UsageError
 from elspeth_dagster.orchestration.stopping import INTERRUPTED_EXIT, terminated_as_interrupted
@@ -105,7 +105,7 @@ def run(
     """Runs the pipeline of a settings file through its Dagster job."""
     from elspeth_dagster.plugins.compile import compile_pipeline  # noqa: PLC0415 - keeps `--help` fast
 
-    _take_root_of(settings)
+    take_root_of(settings)
     compiled = compile_pipeline(settings.resolve())
     for warning in compiled.settings.warnings:
         click.echo(f"warning: {warning}", err=True)
@@ -116,7 +116,7 @@ def run(
     )
 
     key = partitions.chosen(compiled, partition, source_path)
-    location = _prepare(landscape)
+    location = prepare(landscape)
     home.prepare_dagster_home()
     with _live(location, compiled.graph.pipeline) as level:
         choices = {"limit": limit, "source_path": source_path}
@@ -162,8 +162,8 @@ def resume(
     from elspeth_dagster.orchestration import execute, home  # noqa: PLC0415
 
     acceptance = _acceptance(reason, by, accepts=accept_checks)
-    location = _prepare(landscape)
-    with _opened(location) as opened:
+    location = prepare(landscape)
+    with opened_landscape(location) as opened:
         known = reads.run(opened, run_to_change(opened, named))
         if known.status is RunStatus.COMPLETED:
             # Its end may have come between completing and clearing away.
@@ -202,7 +202,7 @@ def abandon(named: str, by: str | None, landscape: str, *, force: bool, as_json:
     from elspeth_dagster.orchestration import giving_up, home  # noqa: PLC0415
 
     home.prepare_dagster_home()
-    with _opened(_prepare(landscape)) as opened:
+    with opened_landscape(prepare(landscape)) as opened:
         run_id = run_to_change(opened, named)
         done = giving_up.abandon(opened, run_id, by=by, force=force)
     if as_json:
@@ -227,7 +227,7 @@ def purge(named: str | None, landscape: str, *, dry_run: bool, force: bool, as_j
     from elspeth_dagster.landscape import purge as purging  # noqa: PLC0415
     from elspeth_dagster.landscape.naming import run_to_change  # noqa: PLC0415
 
-    with _opened(_prepare(landscape)) as opened:
+    with opened_landscape(prepare(landscape)) as opened:
         run_id = None if named is None else run_to_change(opened, named)
         purged = purging.purge(opened, run_id, dry_run=dry_run, force=force)
     if as_json:
@@ -235,45 +235,6 @@ def purge(named: str | None, landscape: str, *, dry_run: bool, force: bool, as_j
     else:
         show.purged(purged, dry_run=dry_run)
     return COMPLETED
-
-
-def _take_root_of(settings: Path) -> None:
-    from elspeth_dagster.orchestration.platform import take_root_of  # noqa: PLC0415
-
-    root = take_root_of(settings)
-    if root is not None:
-        click.echo(
-            f"the platform root is {root}, which the settings file is in; other commands take it from "
-            "ELSPETH_ROOT, or from the folder that they are called in", err=True
-        )  # fmt: skip
-
-
-def _prepare(landscape: str) -> Any:
-    """The landscape's location, made known to every process that this one starts."""
-    from elspeth_dagster.orchestration.platform import landscape_location  # noqa: PLC0415
-
-    if landscape and "://" not in landscape:
-        landscape = str(Path(landscape).expanduser().resolve())
-    location = landscape_location(landscape)
-    if landscape:
-        os.environ["ELSPETH_LANDSCAPE"] = landscape
-    return location
-
-
-@contextmanager
-def _opened(location: Any) -> Iterator[Any]:
-    """The landscape, to look at or to go on with; where there is none, it says why it is looked for there."""
-    from elspeth_dagster.landscape.catalogue import Landscape  # noqa: PLC0415
-    from elspeth_dagster.landscape.errors import LandscapeMissingError  # noqa: PLC0415
-    from elspeth_dagster.orchestration.platform import root_by_default  # noqa: PLC0415
-
-    try:
-        with Landscape.open(location, create=False) as opened:
-            yield opened
-    except LandscapeMissingError as error:
-        if not os.environ.get("ELSPETH_LANDSCAPE") and (hint := root_by_default()):
-            error.add_note(hint)
-        raise
 
 
 def _live(location: Any, pipeline: str) -> Any:
@@ -319,7 +280,7 @@ def validate(settings: Path, *, mermaid: bool, as_json: bool) -> int:
     from elspeth_dagster.graph import draw_mermaid, draw_text  # noqa: PLC0415
     from elspeth_dagster.plugins.compile import compile_pipeline  # noqa: PLC0415
 
-    _take_root_of(settings)
+    take_root_of(settings)
     compiled = compile_pipeline(settings.resolve())
     drawn = draw_mermaid(compiled.graph) if mermaid else draw_text(compiled.graph)
     if as_json:
@@ -346,7 +307,7 @@ def runs(pipeline: str | None, limit: int, landscape: str, *, as_json: bool) -> 
     from elspeth_dagster.cli import show, summary  # noqa: PLC0415
     from elspeth_dagster.landscape import reads  # noqa: PLC0415
 
-    with _opened(_prepare(landscape)) as opened:
+    with opened_landscape(prepare(landscape)) as opened:
         found = summary.of_runs(opened, limit=limit, pipeline=pipeline)
         others = [] if found else reads.pipelines(opened, show.LISTED_PIPELINES + 1)
     if as_json:
@@ -373,7 +334,7 @@ def explain(named: str, row: int, landscape: str, *, as_json: bool) -> int:
     from elspeth_dagster.landscape.explain import explain as explained  # noqa: PLC0415
     from elspeth_dagster.landscape.naming import run_to_read  # noqa: PLC0415
 
-    with _opened(_prepare(landscape)) as opened:
+    with opened_landscape(prepare(landscape)) as opened:
         found = explained(opened, run_to_read(opened, named), row)
     if as_json:
         _print_json(found.to_json())
@@ -396,7 +357,7 @@ def sql(query: str, named: str | None, landscape: str, *, as_json: bool) -> int:
     from elspeth_dagster.landscape.naming import run_to_read  # noqa: PLC0415
     from elspeth_dagster.landscape.query import query as ask  # noqa: PLC0415
 
-    with _opened(_prepare(landscape)) as opened:
+    with opened_landscape(prepare(landscape)) as opened:
         run_id = None if named is None else run_to_read(opened, named)
         answer = ask(opened, query, run_id=run_id)
     if as_json:
