@@ -2,7 +2,6 @@
 
 import glob
 import hashlib
-import json
 import os
 import stat
 import time
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from elspeth_dagster.orchestration.seen import Memory, Seen
 from elspeth_dagster.settings.partitions import key_of_file, watched_folder
 
 MAX_ARRIVALS = 100
@@ -54,36 +54,6 @@ class _File:
         return min(self.status.st_mtime, self.status.st_ctime)
 
 
-_Seen = dict[str, tuple[str, str, int, int]]
-"""Per key: stamp, content and arrival of the file as it was last run, and the cursor of that look."""
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What was seen, in a file: Dagster stores a cursor anew with every look, and so it has to be small.
-
-    What a look added counts only when Dagster has taken that look's cursor. A file that is lost costs a
-    question to Dagster for each of the files that are watched.
-    """
-
-    path: Path
-
-    def recall(self, cursor: int) -> _Seen:
-        """What was seen up to a cursor."""
-        try:
-            found = json.loads(self.path.read_bytes())
-            return {key: tuple(entry) for key, entry in found.items() if entry[3] <= cursor}
-        except (FileNotFoundError, ValueError, TypeError, AttributeError, LookupError):
-            return {}
-
-    def keep(self, seen: _Seen) -> None:
-        """Replaces what was seen."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_suffix(".tmp")
-        draft.write_text(json.dumps(seen))
-        draft.replace(self.path)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Arrivals:
     """Looks for files.
@@ -114,9 +84,9 @@ class Arrivals:
             once, still being written, or not readable. A file that is gone is forgotten, and known again by
             `earlier` when it comes back.
         """
-        current = int(cursor) if cursor and cursor.isdecimal() else 0
-        known = self.memory.recall(current)
-        seen: _Seen = {}
+        cursor = cursor or ""
+        known = self.memory.recall(cursor) or {}
+        seen: Seen = {}
         arrived: list[Arrived] = []
         waiting = 0
         now, started = time.time(), time.monotonic()
@@ -131,15 +101,14 @@ class Arrivals:
             if content is None:
                 waiting += 1
                 continue
-            last = Arrived(file.key, *before[1:3]) if before else self.earlier(file.key)
+            last = Arrived(file.key, *before[1:]) if before else self.earlier(file.key)
             this = _next(file.key, content, last)
-            seen[file.key] = (file.stamp, this.content, this.arrival, current + 1)
+            seen[file.key] = (file.stamp, this.content, this.arrival)
             if this != last:
                 arrived.append(this)
-        if seen == known:
-            return str(current), arrived, waiting
-        self.memory.keep(seen)
-        return str(current + 1), arrived, waiting
+        if seen != known:
+            cursor = self.memory.keep(cursor, seen)
+        return cursor, arrived, waiting
 
     def _files(self) -> Iterator[_File]:
         folder = self.root / watched_folder(self.watch)

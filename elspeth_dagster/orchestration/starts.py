@@ -7,9 +7,10 @@ import dagster as dg
 
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.orchestration import partitions
-from elspeth_dagster.orchestration.arrivals import Arrivals, Arrived, Memory
+from elspeth_dagster.orchestration.arrivals import Arrivals, Arrived
 from elspeth_dagster.orchestration.names import ARRIVAL_TAG, CONTENT_TAG, PARTITION_TAG, safe_name
 from elspeth_dagster.orchestration.platform import platform_root
+from elspeth_dagster.orchestration.seen import Memory
 from elspeth_dagster.plugins.compile import Compiled
 
 _LOOK_EVERY_S = 5

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from elspeth_dagster.orchestration.arrivals import Arrivals, Arrived, Memory
+from elspeth_dagster.orchestration.arrivals import Arrivals, Arrived
+from elspeth_dagster.orchestration.seen import Memory
 
 
 class Watcher:
@@ -86,7 +87,13 @@ def test_a_lost_cursor_makes_nothing_run_again(watching: Callable[..., Watcher],
         assert watcher.look() == []
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", "{", '{"a.csv": 1}', '{"a.csv": ["x"]}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        None, "", "[]", "{", '{"a.csv": 1}', '{"a.csv": ["x"]}', '{"token": "t", "entries": {}}',
+        '{"token": "t", "entries": {"a.csv": ["x"]}, "pending": {}}',
+    ],
+)  # fmt: skip
 def test_a_lost_memory_makes_nothing_run_again(
     watching: Callable[..., Watcher], tmp_path: Path, content: str | None
 ) -> None:
@@ -112,6 +119,77 @@ def test_a_look_that_dagster_has_not_taken_does_not_count(
     assert [file.key for file in watcher.arrivals.look(taken)[1]] == ["b.csv"]
     assert watcher.look() == [("b.csv", 0)]
     assert watcher.look() == []
+
+
+@pytest.mark.parametrize("back", [None, 0, 1, 2], ids=str)
+def test_a_look_that_is_only_tried_out_makes_no_file_be_missed(
+    watching: Callable[..., Watcher], tmp_path: Path, back: int | None
+) -> None:
+    """`dagster sensor preview`, and a preview in the UI with a cursor of one's own, look for real."""
+    watcher = watching()
+    cursors = []
+    for name in ("a.csv", "b.csv", "c.csv"):
+        put(tmp_path, name, name)
+        watcher.look()
+        cursors.append(watcher.cursor)
+    put(tmp_path, "new.csv", "new")
+    for _ in range(8):
+        _, arrived, _ = watcher.arrivals.look(None if back is None else cursors[back])
+        assert [file.key for file in arrived] == ["new.csv"]
+    assert watcher.look() == [("new.csv", 0)]
+    assert watcher.look() == []
+
+
+def test_two_looks_at_once(watching: Callable[..., Watcher], tmp_path: Path) -> None:
+    watcher = watching()
+    put(tmp_path, "a.csv", "one")
+    watcher.look()
+    start = watcher.cursor
+    put(tmp_path, "b.csv", "two")
+    watcher.look()
+    put(tmp_path, "c.csv", "three")
+    watcher.arrivals.look(start)
+    assert watcher.look() == [("c.csv", 0)]
+    assert watcher.look() == []
+
+
+def test_a_file_that_is_gone_is_no_longer_remembered(
+    watching: Callable[..., Watcher], tmp_path: Path
+) -> None:
+    watcher = watching()
+    put(tmp_path, "gone.csv", "one")
+    watcher.look()
+    (tmp_path / "in" / "gone.csv").unlink()
+    for name in ("a.csv", "b.csv"):
+        put(tmp_path, name, name)
+        watcher.look()
+    assert "gone.csv" not in (tmp_path / "memory" / "in.json").read_text()
+
+
+def test_a_cursor_that_was_a_number_runs_nothing_again(
+    watching: Callable[..., Watcher], tmp_path: Path
+) -> None:
+    watcher = watching()
+    put(tmp_path, "a.csv", "one")
+    watcher.look()
+    (tmp_path / "memory" / "in.json").write_text('{"a.csv": ["stamp", "content", 0, 7]}')
+    put(tmp_path, "b.csv", "two")
+    watcher.cursor = "7"
+    assert watcher.look() == [("b.csv", 0)]
+    assert watcher.look() == []
+
+
+def test_drafts_of_the_memory_are_cleaned_up(watching: Callable[..., Watcher], tmp_path: Path) -> None:
+    watcher = watching()
+    put(tmp_path, "a.csv", "one")
+    watcher.look()
+    old, new = (tmp_path / "memory" / f"in.json.{name}.tmp" for name in ("old", "new"))
+    for draft in (old, new):
+        draft.touch()
+    os.utime(old, (0, 0))
+    put(tmp_path, "b.csv", "two")
+    watcher.look()
+    assert sorted((tmp_path / "memory").iterdir()) == [tmp_path / "memory" / "in.json", new]
 
 
 def test_a_file_that_is_being_written_waits(watching: Callable[..., Watcher], tmp_path: Path) -> None:
@@ -179,6 +257,8 @@ def test_the_cursor_stays_small(watching: Callable[..., Watcher], tmp_path: Path
     for number in range(2_000):
         put(tmp_path, f"order-{number:06}.csv", str(number))
     assert len(watcher.look()) == 2_000
-    assert watcher.cursor == "1"
+    cursor = watcher.cursor
+    assert cursor is not None
+    assert len(cursor) < 40
     assert watcher.look() == []
-    assert watcher.cursor == "1"
+    assert watcher.cursor == cursor
