@@ -6,10 +6,11 @@ from pathlib import PurePath
 from elspeth_dagster.plugins.base import Plugin
 from elspeth_dagster.plugins.sinks.database import DatabaseSink
 from elspeth_dagster.plugins.sinks.file import FileMode, FileSink
+from elspeth_dagster.plugins.targets import could_be_watched
 from elspeth_dagster.settings.errors import Problem
 from elspeth_dagster.settings.locations import KeyPath
 from elspeth_dagster.settings.nodes import SinkSettings, SourceSettings
-from elspeth_dagster.settings.partitions import PLACEHOLDER, could_match, watched_folder
+from elspeth_dagster.settings.partitions import PLACEHOLDER, watched_folder
 from elspeth_dagster.settings.settings import Settings
 
 
@@ -95,7 +96,7 @@ def _sensor_problems(settings: Settings) -> Iterator[Problem]:
         return
     for name, sink in settings.sinks.items():
         target = sink.options.get("path")
-        if isinstance(target, str) and could_match(target, sensor.watch):
+        if isinstance(target, str) and could_be_watched(target, sensor.watch):
             message = f"what the sink '{name}' writes would be watched too; choose another folder for it"
             yield settings.problem(where, message)
     folder = PurePath(watched_folder(sensor.watch))

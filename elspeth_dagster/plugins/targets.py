@@ -1,7 +1,10 @@
 """What sinks write, as patterns: `{partition}` stands for every key that a partition can have."""
 
+import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import reduce
 
 from elspeth_dagster.settings.partitions import PLACEHOLDER, Cadence
@@ -11,6 +14,9 @@ _DAY = (*[_DIGIT] * 4, "-", *[_DIGIT] * 2, "-", *[_DIGIT] * 2)
 _HOUR = (*_DAY, "-", *[_DIGIT] * 2, ":", *[_DIGIT] * 2)
 _FILE = (_CHARACTER, _TEXT)
 """A key of a partition by file: whatever a file may be called, since any can be named at launch."""
+
+_GLOB = {"*": _TEXT, "?": _CHARACTER}
+_GLOB_PIECE = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)
 
 _Part = Sequence[str]
 """A component of a path, character by character; text, where it holds no key."""
@@ -80,6 +86,37 @@ class Targets:
         return other
 
 
+def could_be_watched(place: str, pattern: str) -> bool:
+    """Whether what a sink writes for some arriving file could be one of a glob pattern's files.
+
+    Args:
+        place: The sink's path, which may hold `{partition}`.
+        pattern: The pattern. Both are compared as they are written, so neither is looked for on a disk.
+    """
+    wanted = os.path.normpath(pattern).split("/")
+    if wanted[-1] == "**":
+        wanted.append("*")
+    return _on_the_way(Target(os.path.normpath(place), "").parts, wanted)
+
+
+def _on_the_way(parts: Sequence[_Part], wanted: Sequence[str]) -> bool:
+    if not wanted:
+        return not parts
+    if wanted[0] != "**":
+        return bool(parts) and _is_found(parts[0], wanted[0]) and _on_the_way(parts[1:], wanted[1:])
+    if _on_the_way(parts, wanted[1:]):
+        return True
+    return bool(parts) and _is_found(parts[0], "*") and _on_the_way(parts[1:], wanted)
+
+
+def _is_found(part: _Part, wanted: str) -> bool:
+    pieces = _GLOB_PIECE.findall(wanted)
+    is_pattern = any(piece in _GLOB or len(piece) > 1 for piece in pieces)
+    if is_pattern and part[:1] in (".", (".",)) and not wanted.startswith("."):
+        return False  # a wildcard finds no name that begins with a dot
+    return _meet(part, tuple(_GLOB.get(piece, piece) for piece in pieces))
+
+
 def _key(cadence: Cadence | None) -> tuple[str, ...]:
     if cadence is None:
         return _FILE
@@ -125,4 +162,7 @@ def _steps(first: _Part, one: int, second: _Part, two: int) -> Iterator[tuple[in
 def _same(left: str, right: str) -> bool:
     if left == right or _CHARACTER in {left, right}:
         return True
+    for pieces, character in ((left, right), (right, left)):
+        if pieces.startswith("[") and fnmatchcase(character, pieces):
+            return True
     return (left == _DIGIT and right in "0123456789") or (right == _DIGIT and left in "0123456789")

@@ -3,7 +3,6 @@
 import os
 import re
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from urllib.parse import unquote_to_bytes
 
@@ -59,15 +58,3 @@ def file_of_key(key: str, folder: str) -> str | None:
     if below.is_absolute() or "\0" in str(below) or not below.parts or ".." in below.parts:
         return None
     return str(PurePath(folder) / below)
-
-
-def could_match(path: str, pattern: str) -> bool:
-    """Whether a path, which may hold `{partition}`, could be one of a pattern's files."""
-    path, pattern = os.path.normpath(path), os.path.normpath(pattern)
-    parts, wanted = PurePath(path).parts, PurePath(pattern).parts
-    if "**" in wanted:
-        return fnmatchcase(path, pattern.replace("**/", "*"))
-    # A key takes the place of any text, so it is matched by what a file name may be.
-    return len(parts) == len(wanted) and all(
-        fnmatchcase(part, want) or PLACEHOLDER in part for part, want in zip(parts, wanted, strict=True)
-    )

@@ -1,5 +1,8 @@
 """Which sinks can come to write one file."""
 
+import glob
+import os
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -8,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from platforms import Platform
 
-from elspeth_dagster.plugins.targets import Target, Targets
+from elspeth_dagster.plugins.targets import Target, Targets, could_be_watched
 from elspeth_dagster.settings.partitions import Cadence, is_safe_key, with_partition
 
 _DAILY, _HOURLY = Cadence.DAILY, Cadence.HOURLY
@@ -100,3 +103,54 @@ def test_two_sinks_of_which_one_can_write_the_file_of_the_other(platform: Platfo
     assert platform.elspeth("validate", platform.pipeline("s", apart)).code == 0
     daily = settings({"out": "o/{partition}.csv", "rej": "o/{partition}.rej.csv"}, partitions="daily")
     assert platform.elspeth("validate", platform.pipeline("s", daily)).code == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern", "expected"),
+    [
+        ("in/{partition}", "in/*.csv", True),
+        ("in/x.csv", "in/*.csv", True),
+        ("in/../in/x.csv", "in/*.csv", True),
+        ("in/{partition}", "in/../in/*.csv", True),
+        ("in/done/{partition}.csv", "in/*.csv", False),
+        ("in/done/{partition}.csv", "in/**/*.csv", True),
+        ("in/done/{partition}", "in/**/*.csv", True),
+        ("in/{partition}", "in/**/*.csv", True),
+        ("in/{partition}/out.csv", "in/**", True),
+        ("in/{partition}/out.csv", "in/**/done/*.csv", True),
+        ("in/{partition}/out.csv", "in/**/a/b/*.csv", False),
+        ("in/x-{partition}.json", "in/*.csv", False),
+        ("in/x-{partition}", "in/y-*.csv", False),
+        ("in/2026-{partition}", "in/202[56]-?.csv", True),
+        ("in/2027-{partition}", "in/202[56]-?.csv", False),
+        ("in/[{partition}", "in/[*.csv", True),
+        ("in/.done/{partition}", "in/**/*.csv", False),
+        ("in/.{partition}", "in/*.csv", False),
+        ("in/.{partition}", "in/.*.csv", True),
+        ("out/{partition}.csv", "in/**/*.csv", False),
+        ("/in/{partition}", "/in/*.csv", True),
+        ("/in/{partition}", "in/*.csv", False),
+    ],
+)  # fmt: skip
+def test_sinks_that_would_be_watched(path: str, pattern: str, expected: bool) -> None:
+    assert could_be_watched(path, pattern) is expected
+
+
+_PATTERNS = st.lists(
+    st.sampled_from(["a", "b", "*", "?", "[ab]", "[!a]", ".", "/", "**/", "/**"]), min_size=1, max_size=6
+).map("".join)
+
+
+@given(_PLACES, _PATTERNS, _KEYS)
+def test_what_a_pattern_finds_is_always_known(
+    tmp_path_factory: pytest.TempPathFactory, place: str, pattern: str, key: str
+) -> None:
+    written = os.path.normpath(with_partition(place, key).lstrip("/"))
+    pattern = os.path.normpath(pattern.lstrip("/"))
+    if written.startswith(".") or pattern.startswith(".."):
+        return
+    root = tmp_path_factory.mktemp("found")
+    Path(root, written).parent.mkdir(parents=True, exist_ok=True)
+    Path(root, written).touch()
+    if written in glob.glob(pattern, root_dir=root, recursive=True):  # noqa: PTH207 - as the sensor finds it
+        assert could_be_watched(place.lstrip("/"), pattern)

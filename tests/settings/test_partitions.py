@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elspeth_dagster.settings.partitions import (
-    could_match,
     file_of_key,
     is_safe_key,
     key_of_file,
@@ -62,18 +61,3 @@ def test_keys_that_lead_out_of_the_folder(key: str) -> None:
 )
 def test_the_watched_folder(pattern: str, folder: str) -> None:
     assert watched_folder(pattern) == folder
-
-
-@pytest.mark.parametrize(
-    ("path", "pattern", "could"),
-    [
-        ("in/{partition}", "in/*.csv", True),
-        ("in/x.csv", "in/*.csv", True),
-        ("in/../in/x.csv", "in/*.csv", True),
-        ("in/done/{partition}.csv", "in/*.csv", False),
-        ("in/done/{partition}.csv", "in/**/*.csv", True),
-        ("out/{partition}.csv", "in/**/*.csv", False),
-    ],
-)
-def test_sinks_that_would_be_watched(path: str, pattern: str, *, could: bool) -> None:
-    assert could_match(path, pattern) is could
