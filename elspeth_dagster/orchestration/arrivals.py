@@ -1,16 +1,16 @@
 """Files that arrive: which of those under a pattern are new or changed since the last look."""
 
-import glob
 import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from elspeth_dagster.orchestration.finding import paths_below
 from elspeth_dagster.orchestration.seen import Memory, Seen
-from elspeth_dagster.settings.partitions import key_of_file, watched_folder
+from elspeth_dagster.settings.partitions import key_of_file, wanted_below, watched_folder
 
 MAX_ARRIVALS = 100
 """How many files one look takes; the others' turn comes with the next ones."""
@@ -90,7 +90,7 @@ class Arrivals:
         arrived: list[Arrived] = []
         waiting = 0
         now, started = time.time(), time.monotonic()
-        for file in sorted(self._files(), key=lambda file: (file.status.st_mtime_ns, file.key)):
+        for file in self._files(known):
             before = known.get(file.key)
             if before is not None:
                 seen[file.key] = before
@@ -110,17 +110,25 @@ class Arrivals:
             cursor = self.memory.keep(cursor, seen)
         return cursor, arrived, waiting
 
-    def _files(self) -> Iterator[_File]:
+    def _files(self, known: Seen) -> list[_File]:
+        """The files that are there: each once, by the name that is known, or else one that is no link."""
         folder = self.root / watched_folder(self.watch)
-        pattern = os.path.join(glob.escape(str(self.root)), self.watch)  # noqa: PTH118 - a pattern, no path
-        for name in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - Path.glob finds hidden files too
-            path = Path(name)
+        found: dict[tuple[int, int], _File] = {}
+
+        def rank(file: _File) -> tuple[bool, bool, str]:
+            return file.key not in known, file.path.is_symlink(), file.key
+
+        for path in paths_below(folder, wanted_below(self.watch)):
             try:
                 status = path.stat()
             except OSError:
                 continue  # gone between the two looks, or a link that leads nowhere
             if stat.S_ISREG(status.st_mode):
-                yield _File(key_of_file(path, folder), path, status)
+                file = _File(key_of_file(path, folder), path, status)
+                other = found.setdefault((status.st_dev, status.st_ino), file)
+                if other is not file and rank(file) < rank(other):
+                    found[status.st_dev, status.st_ino] = file
+        return sorted(found.values(), key=lambda file: (file.status.st_mtime_ns, file.key))
 
     def _content(self, file: _File) -> str | None:
         """Tells a file's content from another; `None` when it can't be read or changes meanwhile."""

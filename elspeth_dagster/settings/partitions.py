@@ -33,11 +33,25 @@ def is_safe_key(key: str) -> bool:
     return _UNSAFE.search(key) is None
 
 
+def is_pattern(part: str) -> bool:
+    """Whether a path component has a wildcard."""
+    return _WILDCARD.search(part) is not None
+
+
 def watched_folder(pattern: str) -> str:
     """The folder above the first wildcard of a pattern; keys of files are relative to it."""
+    return str(PurePath(*_divided(pattern)[0]))
+
+
+def wanted_below(pattern: str) -> tuple[str, ...]:
+    """The parts of a pattern below its watched folder."""
+    return _divided(pattern)[1]
+
+
+def _divided(pattern: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     parts = PurePath(pattern).parts
-    fixed = next((place for place, part in enumerate(parts) if _WILDCARD.search(part)), len(parts) - 1)
-    return str(PurePath(*parts[:fixed]))
+    fixed = next((place for place, part in enumerate(parts) if is_pattern(part)), len(parts) - 1)
+    return parts[:fixed], parts[fixed:]
 
 
 def key_of_file(path: Path, folder: Path) -> str:

@@ -1,5 +1,6 @@
 """Which files a look takes: each content once, in order of age, never one that is still being written."""
 
+import glob
 import os
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import pytest
 
 from elspeth_dagster.orchestration.arrivals import Arrivals, Arrived
 from elspeth_dagster.orchestration.seen import Memory
+from elspeth_dagster.settings.partitions import file_of_key, watched_folder
 
 
 class Watcher:
@@ -237,6 +239,50 @@ def test_only_files_of_the_pattern(watching: Callable[..., Watcher], tmp_path: P
     os.mkfifo(tmp_path / "in" / "pipe.csv")
     assert watching().look() == [("a.csv", 0)]
     assert sorted(watching("in/**/*.csv").look()) == [("a.csv", 0), ("b%2Fc.csv", 0)]
+
+
+def test_a_file_that_links_lead_to_is_taken_once(watching: Callable[..., Watcher], tmp_path: Path) -> None:
+    put(tmp_path, "real/z.csv", "z")
+    put(tmp_path, "real/only.csv", "o")
+    (tmp_path / "in" / "a.csv").symlink_to(tmp_path / "in" / "real" / "z.csv")
+    (tmp_path / "in" / "linked").symlink_to("real")
+    (tmp_path / "in" / "real" / "loop").symlink_to("..")
+    (tmp_path / "in" / "real" / "again").symlink_to(".")
+    expected = [("real%2Fonly.csv", 0), ("real%2Fz.csv", 0)]
+    assert sorted(watching("in/**/*.csv").look()) == expected
+    (tmp_path / "memory" / "in.json").unlink()
+    assert sorted(watching("in/*/*.csv").look()) == expected
+    (tmp_path / "memory" / "in.json").unlink()
+    assert sorted(watching("in/*/only.csv").look()) == expected[:1]
+
+
+def test_a_second_name_of_a_known_file_gives_no_run(watching: Callable[..., Watcher], tmp_path: Path) -> None:
+    watcher = watching()
+    path = put(tmp_path, "b.csv", "one")
+    watcher.look()
+    (tmp_path / "in" / "a.csv").hardlink_to(path)
+    assert watcher.look() == []
+
+
+def test_the_watched_folder_may_be_a_link(watching: Callable[..., Watcher], tmp_path: Path) -> None:
+    put(tmp_path, "a.csv", "a")
+    (tmp_path / "there").symlink_to("in")
+    assert watching("there/*.csv").look() == [("a.csv", 0)]
+
+
+@pytest.mark.parametrize(
+    "watch",
+    ["in/*.csv", "in/**", "in/**/*", "in/**/b/*.csv", "in/*/b/?.csv", "in/a.csv", "in/[ab]/**/*.csv", "in/.*",
+     "in/.b/*.csv", "in/**/.b/*", "in/**/**/c.csv", "**/c.csv", "*/a.csv", "in/**c.csv", "in/*/c.csv/x"],
+)  # fmt: skip
+def test_the_same_files_as_glob_finds(watching: Callable[..., Watcher], tmp_path: Path, watch: str) -> None:
+    for name in ("a.csv", "c.csv", ".d.csv", "b/c.csv", "a/b/c.csv", "a/b/b/c.csv", ".b/c.csv", "b/.b/c.csv"):
+        put(tmp_path, name, name)
+    found = glob.glob(watch, root_dir=tmp_path, recursive=True)  # noqa: PTH207 - Path.glob finds hidden files
+    expected = {str(tmp_path / name) for name in found if (tmp_path / name).is_file()}
+    folder = tmp_path / watched_folder(watch)
+    taken = {file_of_key(key, str(folder)) for key, _ in watching(watch).look()}
+    assert taken == expected
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
