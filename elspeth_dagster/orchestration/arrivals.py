@@ -1,6 +1,5 @@
 """Files that arrive: which of those under a pattern are new or changed since the last look."""
 
-import hashlib
 import os
 import stat
 import time
@@ -8,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from elspeth_dagster.orchestration import contents
 from elspeth_dagster.orchestration.finding import paths_below
 from elspeth_dagster.orchestration.seen import Memory, Seen
 from elspeth_dagster.settings.partitions import key_of_file, wanted_below, watched_folder
@@ -15,11 +15,8 @@ from elspeth_dagster.settings.partitions import key_of_file, wanted_below, watch
 MAX_ARRIVALS = 100
 """How many files one look takes; the others' turn comes with the next ones."""
 
-_LOOK_SECONDS = 20.0
-"""How long one look may read files; Dagster gives up a tick after a minute."""
-
-_WHOLE_BYTES = 256 * 1024 * 1024
-_PIECE_BYTES = 1024 * 1024
+LOOK_SECONDS = 20.0
+"""How long one look may read files once it knows which there are; Dagster gives up a tick after a minute."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +42,7 @@ class _File:
 
     @property
     def stamp(self) -> str:
-        """Differs when the file was written to or replaced."""
-        facts = (self.status.st_mtime_ns, self.status.st_size, self.status.st_ino)
-        return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
+        return contents.stamp(self.status)
 
     def quiet_since(self) -> float:
         """Since when it has not changed. A time that is yet to come was set, so the inode's own counts."""
@@ -66,6 +61,7 @@ class Arrivals:
         earlier: Tells how a file arrived the last time that is no longer in memory, if ever.
         warn: Takes a line about a file that cannot be read.
         limit: How many files one look takes.
+        look_seconds: How long one look may read files.
     """
 
     memory: Memory
@@ -75,6 +71,7 @@ class Arrivals:
     earlier: Callable[[str], Arrived | None]
     warn: Callable[[str], None]
     limit: int = MAX_ARRIVALS
+    look_seconds: float = LOOK_SECONDS
 
     def look(self, cursor: str | None) -> tuple[str, list[Arrived], int]:
         """What has arrived since the last look.
@@ -89,19 +86,25 @@ class Arrivals:
         seen: Seen = {}
         arrived: list[Arrived] = []
         waiting = 0
-        now, started = time.time(), time.monotonic()
-        for file in self._files(known):
+        first = True
+        files = self._files(known)
+        now, deadline = time.time(), time.monotonic() + self.look_seconds
+        for file in files:
             before = known.get(file.key)
             if before is not None:
                 seen[file.key] = before
                 if before[0] == file.stamp:
                     continue
-            busy = len(arrived) >= self.limit or time.monotonic() - started > _LOOK_SECONDS
-            content = None if busy or now - file.quiet_since() < self.settle_seconds else self._content(file)
-            if content is None:
+            busy = len(arrived) >= self.limit or not (first or time.monotonic() < deadline)
+            if busy or now - file.quiet_since() < self.settle_seconds:
                 waiting += 1
                 continue
             last = Arrived(file.key, *before[1:]) if before else self.earlier(file.key)
+            content = self._content(file, last, deadline, give_up=first)
+            first = False
+            if content is None:
+                waiting += 1
+                continue
             this = _next(file.key, content, last)
             seen[file.key] = (file.stamp, this.content, this.arrival)
             if this != last:
@@ -130,20 +133,27 @@ class Arrivals:
                     found[status.st_dev, status.st_ino] = file
         return sorted(found.values(), key=lambda file: (file.status.st_mtime_ns, file.key))
 
-    def _content(self, file: _File) -> str | None:
-        """Tells a file's content from another; `None` when it can't be read or changes meanwhile."""
-        if file.status.st_size > _WHOLE_BYTES:
-            return f"{file.status.st_size:x}-{file.stamp}"
-        digest = hashlib.sha256()
+    def _content(self, file: _File, last: Arrived | None, deadline: float, *, give_up: bool) -> str | None:
+        """Tells a file's content from another; `None` when it can't be read or changes meanwhile.
+
+        Args:
+            file: The file.
+            last: How it arrived before.
+            deadline: When the look has to end.
+            give_up: Whether size and time are to tell what cannot be read until then; else it waits.
+        """
+        by_time = contents.by_size_and_time(file.status)
         try:
-            with file.path.open("rb") as opened:
-                while piece := opened.read(_PIECE_BYTES):
-                    digest.update(piece)
-            same = _File(file.key, file.path, file.path.stat()).stamp == file.stamp
+            told = last.content if last and contents.is_told_by_time(last.content) else None
+            if told and contents.is_still(file.path, file.status, told):
+                return told
+            if not contents.is_hashed(file.status):
+                return by_time
+            content = contents.by_hash(file.path, deadline) or (by_time if give_up else None)
+            return content if contents.stamp(file.path.stat()) == file.stamp else None
         except OSError as error:
             self.warn(f"{file.path} cannot be read yet: {error}")
             return None
-        return digest.hexdigest()[:32] if same else None
 
 
 def _next(key: str, content: str, last: Arrived | None) -> Arrived:

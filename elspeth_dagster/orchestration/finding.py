@@ -18,6 +18,8 @@ def paths_below(folder: Path, wanted: Sequence[str]) -> Iterator[Path]:
         folder: Where the pattern begins; it may be a link itself.
         wanted: The pattern's parts.
     """
+    if not wanted:
+        return
     first, *rest = wanted
     if first == "**":
         yield from _at_any_depth(folder, rest)

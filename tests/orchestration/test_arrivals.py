@@ -4,11 +4,15 @@ import glob
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from elspeth_dagster.orchestration import arrivals, contents
 from elspeth_dagster.orchestration.arrivals import Arrivals, Arrived
+from elspeth_dagster.orchestration.finding import paths_below
 from elspeth_dagster.orchestration.seen import Memory
 from elspeth_dagster.settings.partitions import file_of_key, watched_folder
 
@@ -283,6 +287,49 @@ def test_the_same_files_as_glob_finds(watching: Callable[..., Watcher], tmp_path
     folder = tmp_path / watched_folder(watch)
     taken = {file_of_key(key, str(folder)) for key, _ in watching(watch).look()}
     assert taken == expected
+
+
+def test_a_listing_that_takes_long_leaves_time_to_read(
+    watching: Callable[..., Watcher], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(*wanted: Any) -> list[Path]:
+        time.sleep(0.3)
+        return list(paths_below(*wanted))
+
+    monkeypatch.setattr(arrivals, "paths_below", slowly)
+    watcher = watching()
+    watcher.arrivals = replace(watcher.arrivals, look_seconds=0.2)
+    put(tmp_path, "a.csv", "a")
+    assert watcher.look() == [("a.csv", 0)]
+    watcher.arrivals = replace(watcher.arrivals, look_seconds=0)
+    for name in ("b.csv", "c.csv"):
+        put(tmp_path, name, name)
+    assert [len(watcher.look()) for _ in range(3)] == [1, 1, 0], "one at least"
+
+
+def test_a_file_that_takes_too_long_to_read_is_told_by_size_and_time(
+    watching: Callable[..., Watcher], tmp_path: Path
+) -> None:
+    watcher = watching()
+    watcher.arrivals = replace(watcher.arrivals, look_seconds=0)
+    path = put(tmp_path, "long.csv", "x" * 3_000_000)
+    os.utime(path, (1, 1))
+    assert watcher.look() == [("long.csv", 0)]
+    content = watcher.runs["long.csv"].content
+    assert content == f"{3_000_000:x}-{10**9:x}"
+    path.unlink()
+    os.utime(put(tmp_path, "long.csv", "y" * 3_000_000), (1, 1))
+    assert watcher.look() == [], "the same size and time"
+    watcher.cursor = None
+    watcher.arrivals = replace(watcher.arrivals, look_seconds=20)
+    assert watcher.look() == [], "with more time it is not another one"
+    watcher.runs["long.csv"] = replace(
+        watcher.runs["long.csv"], content=f"{3_000_000:x}-{contents.stamp(path.stat())}"
+    )
+    watcher.cursor = None
+    assert watcher.look() == [], "as earlier versions told it"
+    path.touch()
+    assert watcher.look() == [("long.csv", 1)]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
