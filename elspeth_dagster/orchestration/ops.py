@@ -27,6 +27,7 @@ from elspeth_dagster.orchestration.attempt import phase_work
 from elspeth_dagster.orchestration.checks import CheckSpec
 from elspeth_dagster.orchestration.io_manager import IO_MANAGER_KEY
 from elspeth_dagster.orchestration.names import RESTART_SOURCE_TAG, safe_name
+from elspeth_dagster.orchestration.replaced import require_content
 from elspeth_dagster.orchestration.resource import LandscapeResource
 from elspeth_dagster.orchestration.superseded import require_latest
 from elspeth_dagster.plugins.compile import Compiled
@@ -94,6 +95,7 @@ class PipelineOps:
                 )
                 for warning in compiled.settings.warnings:
                     context.log.warning(warning)
+                require_content(context, work)
 
         return self._op(open_run, "open_run", outs=_DONE, config=launch_schema(compiled))
 

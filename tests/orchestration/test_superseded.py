@@ -37,3 +37,39 @@ def test_an_older_content_does_not_replace_a_newer_one(platform: Platform, insta
     assert platform.elspeth("abandon", first).code == 0
     again = platform.run(settings, "--partition", "a.csv")
     assert again.code == 0, again.err
+
+
+def test_a_file_that_is_replaced_while_its_run_is_queued_is_read_once(
+    platform: Platform, instance: Any
+) -> None:
+    platform.pipeline("arriving", change(ARRIVING, "sinks.out.options.mode", "append"))
+    platform.write("in/a.csv", "id\n1\n")
+    first = sensor_tick(instance)
+    platform.write("in/a.csv", "id\n2\n")
+    (second,) = sensor_tick(instance, first.cursor).run_requests
+    result = launch("arriving", instance, **requested(first.run_requests[0]))
+    assert not result.success
+    failure = result.get_step_failure_events()[0].step_failure_data.user_failure_data
+    assert failure is not None
+    assert "in/a.csv has changed since this run was asked for, and nothing was read" in str(
+        failure.description
+    )
+    assert platform.outputs() == {}
+    assert launch("arriving", instance, **requested(second)).success
+    kept = {"a.csv/out.csv": b"id\r\n2\r\n"}
+    assert platform.outputs() == kept
+    (run,) = [run["run_id"] for run in platform.runs() if run["status"] == "failed"]
+    assert platform.resume(run).code == 1, "still another content"
+    assert platform.outputs() == kept
+
+
+def test_a_run_that_has_read_an_older_content_goes_on_with_it(platform: Platform, instance: Any) -> None:
+    platform.pipeline("arriving", change(ARRIVING, "dagster.checks", {"min_rows": 2}))
+    platform.write("in/a.csv", "id\n1\n")
+    (request,) = sensor_tick(instance).run_requests
+    assert not launch("arriving", instance, **requested(request)).success
+    platform.write("in/a.csv", "id\n2\n")
+    platform.pipeline("arriving", ARRIVING)
+    (run,) = platform.runs()
+    assert platform.resume(run["run_id"]).code == 0
+    assert platform.outputs() == {"a.csv/out.csv": b"id\r\n1\r\n"}
