@@ -130,8 +130,9 @@ def key_for(compiled: Compiled, source_path: str | None) -> str | None:
     if sensor is None or not isinstance(path, str):
         return None
     root = platform_root()
+    file, folder = (Path(os.path.normpath(root / name)) for name in (path, watched_folder(sensor.watch)))
     try:
-        return key_of_file(Path(os.path.normpath(root / path)), root / watched_folder(sensor.watch))
+        return key_of_file(file, folder)
     except ValueError:
         return None
 

@@ -15,6 +15,7 @@ from elspeth_dagster.plugins.compile import Compiled
 
 _LOOK_EVERY_S = 5
 _RUNS_LOOKED_AT = 25
+_NOT_WATCHED = "source.options.path is not below the watched folder, so it is no partition"
 
 
 class ScheduleError(ElspethError):
@@ -41,7 +42,8 @@ def schedules(compiled: Compiled, job: Any) -> tuple[dg.ScheduleDefinition, ...]
             return dg.RunRequest(tags=_begun_again(compiled))
         key = _due(compiled, context)
         if key is None:
-            return dg.SkipReason("no partition is over yet")
+            by_file = compiled.settings.dagster.sensor is not None
+            return dg.SkipReason(_NOT_WATCHED if by_file else "no partition is over yet")
         partitions.remember(compiled, context.instance, key)
         return dg.RunRequest(partition_key=key, tags=_begun_again(compiled))
 
@@ -130,7 +132,10 @@ def _earlier(instance: dg.DagsterInstance, name: str, job: str, key: str) -> Arr
     if not instance.has_dynamic_partition(name, key):
         return None
     runs = instance.get_runs(dg.RunsFilter(job_name=job, tags={PARTITION_TAG: key}), limit=_RUNS_LOOKED_AT)
-    for run in runs:
-        if CONTENT_TAG in run.tags and run.tags.get(ARRIVAL_TAG, "").isdigit():
-            return Arrived(key, run.tags[CONTENT_TAG], int(run.tags[ARRIVAL_TAG]))
-    return None
+    told = [
+        Arrived(key, run.tags[CONTENT_TAG], int(run.tags[ARRIVAL_TAG]))
+        for run in runs
+        if CONTENT_TAG in run.tags and run.tags.get(ARRIVAL_TAG, "").isdecimal()
+    ]
+    # Not the newest run: an older content may have been run again since.
+    return max(told, key=lambda arrived: arrived.arrival, default=None)

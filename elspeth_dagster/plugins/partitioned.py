@@ -1,5 +1,6 @@
 """What is wrong with partitions, before a row is read: files that would overwrite each other."""
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 
@@ -100,7 +101,7 @@ def _sensor_problems(settings: Settings) -> Iterator[Problem]:
             message = f"what the sink '{name}' writes would be watched too; choose another folder for it"
             yield settings.problem(where, message)
     folder = PurePath(watched_folder(sensor.watch))
-    if settings.dagster.schedule and not PurePath(path).is_relative_to(folder):
+    if settings.dagster.schedule and not PurePath(os.path.normpath(path)).is_relative_to(folder):
         message = (
             f"a scheduled run reads source.options.path, which is not below {folder}; "
             "put it there, or leave the schedule out"

@@ -49,7 +49,7 @@ def wanted_below(pattern: str) -> tuple[str, ...]:
 
 
 def _divided(pattern: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    parts = PurePath(pattern).parts
+    parts = PurePath(os.path.normpath(pattern)).parts
     fixed = next((place for place, part in enumerate(parts) if is_pattern(part)), len(parts) - 1)
     return parts[:fixed], parts[fixed:]
 

@@ -190,6 +190,32 @@ def test_every_way_to_start_a_run_gives_the_same_bytes(
     assert keys(instance, "arriving", "out") == {"any.csv"}
 
 
+def test_a_watched_folder_beside_the_platform(platform: Platform, instance: dg.DagsterInstance) -> None:
+    beside = f"../{platform.root.name}-data"
+    document = change(ARRIVING, "source.options.path", f"{beside}/./x/../any.csv")
+    settings = platform.pipeline("arriving", change(document, "dagster.sensor.watch", f"{beside}/*.csv"))
+    platform.write(f"{beside}/any.csv", "id\n1\n")
+    for tick in (scheduled(instance, "arriving", datetime(2026, 1, 1, tzinfo=UTC)), sensor_tick(instance)):
+        (request,) = tick.run_requests
+        assert request.partition_key == "any.csv"
+        assert launch("arriving", instance, **requested(request)).success
+    platform.completed(settings, "--source-path", f"{beside}/any.csv")
+    assert platform.outputs() == {"any.csv/out.csv": b"id\r\n1\r\n"}
+
+
+def test_an_older_content_that_was_run_again_is_not_the_last_one(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    platform.pipeline("arriving", ARRIVING)
+    platform.write("in/a.csv", "id\n1\n")
+    older = sensor_tick(instance)
+    platform.write("in/a.csv", "id\n2\n")
+    newer = sensor_tick(instance, older.cursor)
+    for tick in (newer, older):
+        launch("arriving", instance, **requested(tick.run_requests[0]))
+    assert sensor_tick(instance, None).run_requests == []
+
+
 def test_a_plain_schedule(platform: Platform, instance: dg.DagsterInstance) -> None:
     platform.pipeline("plain", PLAIN)
     platform.write("in/any.csv", "id\n1\n")

@@ -57,6 +57,8 @@ def test_keys_that_lead_out_of_the_folder(key: str) -> None:
         ("in/x.csv", "in"),
         ("*.csv", "."),
         ("in/[ab]/c", "in"),
+        ("../data/*.csv", "../data"),
+        ("in/../data/./*.csv", "data"),
     ],
 )
 def test_the_watched_folder(pattern: str, folder: str) -> None:
