@@ -114,24 +114,19 @@ class Arrivals:
         return cursor, arrived, waiting
 
     def _files(self, known: Seen) -> list[_File]:
-        """The files that are there: each once, by the name that is known, or else one that is no link."""
+        """The files that are there; a link is left out where what it leads to is there as well."""
         folder = self.root / watched_folder(self.watch)
-        found: dict[tuple[int, int], _File] = {}
-
-        def rank(file: _File) -> tuple[bool, bool, str]:
-            return file.key not in known, file.path.is_symlink(), file.key
-
+        found: dict[tuple[int, int], list[_File]] = {}
         for path in paths_below(folder, wanted_below(self.watch)):
             try:
                 status = path.stat()
             except OSError:
                 continue  # gone between the two looks, or a link that leads nowhere
             if stat.S_ISREG(status.st_mode):
-                file = _File(key_of_file(path, folder), path, status)
-                other = found.setdefault((status.st_dev, status.st_ino), file)
-                if other is not file and rank(file) < rank(other):
-                    found[status.st_dev, status.st_ino] = file
-        return sorted(found.values(), key=lambda file: (file.status.st_mtime_ns, file.key))
+                names = found.setdefault((status.st_dev, status.st_ino), [])
+                names.append(_File(key_of_file(path, folder), path, status))
+        files = [file for names in found.values() for file in _without_links(names, known)]
+        return sorted(files, key=lambda file: (file.status.st_mtime_ns, file.key))
 
     def _content(self, file: _File, last: Arrived | None, deadline: float, *, give_up: bool) -> str | None:
         """Tells a file's content from another; `None` when it can't be read or changes meanwhile.
@@ -154,6 +149,14 @@ class Arrivals:
         except OSError as error:
             self.warn(f"{file.path} cannot be read yet: {error}")
             return None
+
+
+def _without_links(names: list[_File], known: Seen) -> list[_File]:
+    """Those of a file's names that are no links, else the one that is known."""
+    if len(names) == 1:
+        return names
+    own = [file for file in names if not file.path.is_symlink()]
+    return own or [min(names, key=lambda file: (file.key not in known, file.key))]
 
 
 def _next(key: str, content: str, last: Arrived | None) -> Arrived:

@@ -260,12 +260,16 @@ def test_a_file_that_links_lead_to_is_taken_once(watching: Callable[..., Watcher
     assert sorted(watching("in/*/only.csv").look()) == expected[:1]
 
 
-def test_a_second_name_of_a_known_file_gives_no_run(watching: Callable[..., Watcher], tmp_path: Path) -> None:
+def test_a_link_to_a_known_file_gives_no_run_but_a_second_name_of_its_own_does(
+    watching: Callable[..., Watcher], tmp_path: Path
+) -> None:
     watcher = watching()
     path = put(tmp_path, "b.csv", "one")
     watcher.look()
-    (tmp_path / "in" / "a.csv").hardlink_to(path)
+    (tmp_path / "in" / "a.csv").symlink_to(path)
     assert watcher.look() == []
+    (tmp_path / "in" / "c.csv").hardlink_to(path)
+    assert watcher.look() == [("c.csv", 0)]
 
 
 def test_the_watched_folder_may_be_a_link(watching: Callable[..., Watcher], tmp_path: Path) -> None:
