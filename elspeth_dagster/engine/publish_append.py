@@ -68,9 +68,10 @@ class _Append:
         if done is not None:
             return done
         before, recorded = self._before()
-        existing = Existing(self._target.path, before.length) if before.length else None
-        originals = originals_of(publishing.parts())
-        request = FoldRequest(originals, publishing.publication.takes_any, existing)
+        # Without rows nothing is written, so that it does not matter what the file is.
+        matters = before.length > 0 and any(part.rows for part in publishing.parts())
+        existing = Existing(self._target.path, before.length) if matters else None
+        request = FoldRequest(originals_of(publishing.parts()), publishing.publication.takes_any, existing)
         delivery = FileDelivery(publishing.landscape, sink, request, publishing.pieces)
         layout, preview = delivery.layout(), Preview()
         with publishing.refusals() as log, self._scratch() as scratch:

@@ -105,6 +105,15 @@ def test_without_rows_nothing_is_touched(case, exists):
     assert artifact.size_bytes == (len(b"no line end") if exists else 0)
 
 
+@pytest.mark.parametrize("content", [b"a,b\r\n", b"\r\n", b"\xff\xff\r\n"])
+def test_without_rows_it_does_not_matter_what_the_file_is(case, content):
+    old_file(case, content)
+    plugin = sink(parse_schema({"mode": "fixed", "fields": ["id: int", "name: str"]}))
+    artifact = case.publish(plugin)
+    assert (artifact.rows, artifact.sha256) == (0, sha256(content).hexdigest())
+    assert case.read() == content
+
+
 def test_refused_rows_alone_touch_nothing(case):
     old_file(case, b"name,id\r\nold,0")
     case.sweep(sink(), [{"unknown": 1}])
