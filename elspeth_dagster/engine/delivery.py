@@ -184,14 +184,20 @@ def file_facts(sink: FileSink, layout: Layout, preview: Preview) -> dict[str, An
     }
 
 
-def originals_of(parts: Iterable[PartRow]) -> Mapping[str, str]:
-    """Field to its header at the source, over all parts.
+def originals_of(source: Mapping[str, str], parts: Iterable[PartRow]) -> Mapping[str, str]:
+    """Field to its header at the source, from what the source recorded and what the parts know.
 
-    Where parts differ (fields of different origin have come to one name) the smallest counts, so that it does
-    not depend on how the rows were cut.
+    What the parts know counts more: a field may have been renamed on its way. Where parts differ (fields of
+    different origin have come to one name) the smallest counts, so that it does not depend on how the rows
+    were cut. The source has a say in fields alone that no row has, which are declared columns.
     """
-    originals: dict[str, str] = {}
+    known: dict[str, str] = {}
+    present: set[str] = set()
     for part in parts:
         for name, original in part.info["originals"].items():
-            originals[name] = min(original, originals.get(name, original))
-    return originals
+            known[name] = min(original, known.get(name, original))
+        present.update(name for shape, _, _ in part.info["groups"] for name in shape)
+    taken = set(known.values())
+    # A field that rows have without an original header was made on their way, whatever the source calls so.
+    unseen = {name: header for name, header in source.items() if name not in present and header not in taken}
+    return unseen | known

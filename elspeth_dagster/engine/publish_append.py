@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from elspeth_dagster.engine.delivery import FileDelivery, Preview, file_facts, originals_of
+from elspeth_dagster.engine.delivery import FileDelivery, Preview, file_facts
 from elspeth_dagster.engine.publish_errors import AppendConflictError
 from elspeth_dagster.engine.publishing import Publishing
 from elspeth_dagster.engine.target import HashingFile, Target
@@ -71,7 +71,7 @@ class _Append:
         # Without rows nothing is written, so that it does not matter what the file is.
         matters = before.length > 0 and any(part.rows for part in publishing.parts())
         existing = Existing(self._target.path, before.length) if matters else None
-        request = FoldRequest(originals_of(publishing.parts()), publishing.publication.takes_any, existing)
+        request = FoldRequest(publishing.originals(), publishing.publication.takes_any, existing)
         delivery = FileDelivery(publishing.landscape, sink, request, publishing.pieces)
         layout, preview = delivery.layout(), Preview()
         with publishing.refusals() as log, self._scratch() as scratch:

@@ -1,6 +1,6 @@
 """Publishing a file anew: readers see the old file or the new one, never a piece."""
 
-from elspeth_dagster.engine.delivery import FileDelivery, Preview, file_facts, originals_of
+from elspeth_dagster.engine.delivery import FileDelivery, Preview, file_facts
 from elspeth_dagster.engine.publishing import Publishing
 from elspeth_dagster.engine.target import Draft, Target
 from elspeth_dagster.landscape.commits import ArtifactFacts
@@ -19,7 +19,7 @@ def publish_file(publishing: Publishing, sink: FileSink) -> ArtifactFacts:
     """
     name, attempt = publishing.publication.name, publishing.attempt
     target = Target.at(attempt.pipeline, name, publishing.context.resolve(sink.path))
-    request = FoldRequest(originals_of(publishing.parts()), publishing.publication.takes_any)
+    request = FoldRequest(publishing.originals(), publishing.publication.takes_any)
     delivery = FileDelivery(publishing.landscape, sink, request, publishing.pieces)
     draft = Draft(target, publishing.landscape, attempt, publishing.key)
     preview = Preview()

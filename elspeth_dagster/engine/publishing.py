@@ -1,12 +1,13 @@
 """What every way of publishing shares: the sink's parts, the log of refusals, the one commit."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 
 from elspeth_dagster.accounting import tally_publish
+from elspeth_dagster.engine.delivery import originals_of
 from elspeth_dagster.engine.publish_errors import OutputOrderError
 from elspeth_dagster.engine.refusals import FAIL, Failure, RefusalLog
 from elspeth_dagster.engine.streams import Piece, pieces_of
@@ -63,6 +64,11 @@ class Publishing:
     def pieces(self) -> Iterator[Piece]:
         """The sink's output from its beginning."""
         return pieces_of(self.landscape, self._streams(), self._disorder)
+
+    def originals(self) -> Mapping[str, str]:
+        """Field to its header at the source."""
+        landscape, run_id = self.landscape, self.attempt.run_id
+        return originals_of(reads.source_header(landscape, run_id), self.parts())
 
     def _streams(self) -> list[Iterator[PartRow]]:
         place = (self.landscape, self.attempt.run_id, self.publication.name)

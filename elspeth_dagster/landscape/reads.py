@@ -232,6 +232,15 @@ def last_chunk(landscape: Landscape, run_id: str, stage: int) -> PlacedChunk | N
     return next(iter(_all(landscape, query, lambda row: PlacedChunk(**row))), None)
 
 
+def source_header(landscape: Landscape, run_id: str) -> dict[str, str]:
+    """Field to its header at the source, for a source whose cursors hold its header; else empty."""
+    last = last_chunk(landscape, run_id, 0)
+    header = None if last is None else last.cursor.get("source", {}).get("header")
+    if not isinstance(header, dict) or not {"names", "originals"} <= header.keys():
+        return {}
+    return dict(zip(header["names"], header["originals"], strict=True))
+
+
 def marker(landscape: Landscape, run_id: str, name: str) -> dict[str, Any] | None:
     """The facts of a marker; None if it is not set."""
     table = schema.markers.c

@@ -163,6 +163,13 @@ class SourceChunk:
     """Records that are frozen together, with what it takes to read on behind them.
 
     A chunk without records is allowed when it carries notices (an empty file's, say).
+
+    Attributes:
+        records: The records.
+        cursor: JSON values, for the source alone, but for `header`: where it has `names` and `originals`,
+            lists as long as each other, a sink without rows knows from it what the source calls a field.
+        notices: What is to be said of the input beside its records.
+        input_bytes: How much of the input they take.
     """
 
     records: Records

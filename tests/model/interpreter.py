@@ -363,7 +363,8 @@ class _Walk:
         sink = self.wiring.sinks[name]
         tokens = sorted(self.waiting[name], key=lambda token: token.id)
         arrivals = [Arrival(token.row, token.originals, token.edge == "quarantined") for token in tokens]
-        delivered = publish(sink, arrivals, takes_any=self.wiring.takes_diverted(name))
+        header = self.model.records[0].header if self.model.records else {}
+        delivered = publish(sink, arrivals, header, takes_any=self.wiring.takes_diverted(name))
         self.model.sinks[name] = delivered
         for position, token in enumerate(tokens):
             self.count(name, "in")

@@ -5,7 +5,7 @@ import keyword
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from model.values import MOST_DIGITS, Row, can_be_held, salvaged
@@ -23,11 +23,13 @@ class Record:
         value: The cells or the JSON value as received.
         shown: For a record that could not be read: what is shown of it.
         originals: Field to its header in the file.
+        header: The same for every record of a file, read or not.
     """
 
     value: Any = None
     shown: Row | None = None
     originals: dict[str, str] = field(default_factory=dict)
+    header: dict[str, str] = field(default_factory=dict)
 
 
 def read_records(source: Mapping[str, Any], data: bytes) -> list[Record]:
@@ -96,7 +98,8 @@ def _csv(options: Mapping[str, Any], data: bytes) -> Iterator[Record]:
         if cut.content == "":
             continue
         number += 1
-        yield _csv_record(cut, names, by_name, {"__line_number__": line, "__row_number__": number})
+        record = _csv_record(cut, names, by_name, {"__line_number__": line, "__row_number__": number})
+        yield replace(record, header=by_name)
 
 
 def _csv_cuts(text: str, delimiter: str) -> Iterator[_Cut]:

@@ -36,9 +36,11 @@ class Delivered:
     rows: int
 
 
-def publish(sink: Mapping[str, Any], arrivals: Sequence[Arrival], *, takes_any: bool) -> Delivered:
-    """Writes a sink's file."""
-    file = _File(sink, _headers(sink, arrivals), takes_any)
+def publish(
+    sink: Mapping[str, Any], arrivals: Sequence[Arrival], source: Mapping[str, str], *, takes_any: bool
+) -> Delivered:
+    """Writes a sink's file; `source` has the header of each field of the source's file."""
+    file = _File(sink, _headers(sink, arrivals, source), takes_any)
     refused: dict[int, str] = {}
     rows = []
     for position, arrival in enumerate(arrivals):
@@ -50,7 +52,9 @@ def publish(sink: Mapping[str, Any], arrivals: Sequence[Arrival], *, takes_any: 
     return Delivered(file.content(rows), refused, len(rows))
 
 
-def _headers(sink: Mapping[str, Any], arrivals: Sequence[Arrival]) -> dict[str, str]:
+def _headers(
+    sink: Mapping[str, Any], arrivals: Sequence[Arrival], source: Mapping[str, str]
+) -> dict[str, str]:
     """Field to its header, for those that have another than their name."""
     option = (sink.get("options") or {}).get("headers")
     if isinstance(option, dict):
@@ -60,6 +64,11 @@ def _headers(sink: Mapping[str, Any], arrivals: Sequence[Arrival]) -> dict[str, 
         for arrival in arrivals:
             for name, header in arrival.originals.items():
                 headers[name] = min(header, headers.get(name, header))
+        alone = _File(sink, {}, takes_any=False)
+        present = {name for arrival in arrivals if alone.unfit(arrival) is None for name in arrival.row}
+        for name, header in source.items():
+            if name not in present and header not in set(headers.values()) - {headers.get(name)}:
+                headers.setdefault(name, header)
     return headers
 
 
@@ -87,8 +96,8 @@ class _File:
     def header(self, name: str) -> str:
         return self.headers.get(name, name)
 
-    def refusal(self, arrival: Arrival) -> str | None:
-        """Why the file cannot take a row; one that it takes may widen it."""
+    def unfit(self, arrival: Arrival) -> str | None:
+        """Why the file cannot take a row, whatever other rows there are."""
         validate = bool(self.options.get("validate_input"))
         fixed = self.schema.mode == "fixed"
         closed = fixed and (self.plugin != "json" or validate)
@@ -98,6 +107,11 @@ class _File:
             reason = misfit(self.schema, arrival.row, closed=closed, validate=validate, typed=typed)
         if reason is None and self.plugin == "csv":
             reason = self._inexpressible(arrival.row)
+        return reason
+
+    def refusal(self, arrival: Arrival) -> str | None:
+        """Why the file cannot take a row; one that it takes may widen it."""
+        reason = self.unfit(arrival)
         if reason is None and self.plugin == "json":
             reason = self._clash(arrival.row, {})
         elif reason is None:

@@ -84,6 +84,46 @@ def test_a_declared_column_whose_original_header_cannot_be_written(
 
 
 @CUTS
+@pytest.mark.parametrize("data", [b"User ID,Amount (USD)\n1,9\n2,8\n", b"User ID,Amount (USD)\nbroken\n"])
+def test_a_sink_without_rows_has_the_original_headers_too(
+    shop: Workshop, data: bytes, chunk_rows: int | None
+) -> None:
+    schema = {"mode": "fixed", "fields": ["user_id: str", "amount_usd: str", "made: str?"]}
+    gate = {
+        "name": "g",
+        "input": "all",
+        "condition": "row['user_id'] == ''",
+        "routes": {"true": "low", "false": "high"},
+    }
+    sinks = {
+        "low": sink("low", "csv", headers="original", schema=schema),
+        "high": sink("high", "csv", headers="original", schema=schema),
+    }
+    model = agree(
+        shop, {"source": source("csv", "all"), "gates": [gate], "sinks": sinks}, data, chunk_rows=chunk_rows
+    )
+    assert model is not None
+    assert model.sinks["low"].content == b"User ID,Amount (USD),made\r\n"
+
+
+@CUTS
+def test_a_field_made_on_the_way_has_no_original_header(shop: Workshop, chunk_rows: int | None) -> None:
+    mapper = {
+        "name": "m", "plugin": "field_mapper", "input": "all", "on_success": "out", "on_error": "discard",
+        "options": {"mapping": {"user_id": "id"}},
+    }  # fmt: skip
+    schema = {"mode": "flexible", "fields": ["user_id: str?", "id: str", "n: str"]}
+    settings = {
+        "source": source("csv", "all"),
+        "transforms": [mapper],
+        "sinks": {"out": sink("out", "csv", headers="original", schema=schema)},
+    }
+    model = agree(shop, settings, b"User ID,N\n1,2\n", chunk_rows=chunk_rows)
+    assert model is not None
+    assert model.sinks["out"].content == b"user_id,User ID,N\r\n,1,2\r\n"
+
+
+@CUTS
 def test_a_dot_is_a_path_even_where_a_field_has_that_name(shop: Workshop, chunk_rows: int | None) -> None:
     def mapper(name: str, connection: str, to: str, mapping: dict[str, str]) -> dict[str, Any]:
         return {
