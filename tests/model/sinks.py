@@ -87,14 +87,20 @@ class _File:
         self.schema = schema_of(self.options)
         self.encoding = self.options.get("encoding", "utf-8")
         for declared in self.schema.fields:
-            if self.plugin != "csv" or self._expressible(self.header(declared.name)):
-                self.columns.setdefault(self.header(declared.name), declared.name)
+            header = self._column_header(declared.name, self.columns)
+            if self.plugin != "csv" or self._expressible(header):
+                self.columns.setdefault(header, declared.name)
             if declared.type != "any":
                 known = {"int": "int", "float": "float", "str": "string", "bool": "bool"}[declared.type]
                 self.types[declared.name] = _Type(known, declared=True)
 
     def header(self, name: str) -> str:
         return self.headers.get(name, name)
+
+    def _column_header(self, name: str, owners: Mapping[str, str]) -> str:
+        header = self.header(name)
+        falls_back = self.plugin != "json" and self.options.get("headers") == "original"
+        return name if falls_back and owners.get(header, name) != name else header
 
     def unfit(self, arrival: Arrival) -> str | None:
         """Why the file cannot take a row, whatever other rows there are."""
@@ -137,7 +143,7 @@ class _File:
     def _clash(self, row: Row, taken: Mapping[str, str]) -> str | None:
         owners = dict(taken)
         for name in row:
-            header = self.header(name)
+            header = self._column_header(name, owners)
             if self.plugin == "csv" and header not in owners and not self._expressible(header):
                 return f"encoding: field {name}, encoding {self.encoding}"
             owner = owners.setdefault(header, name)
@@ -148,7 +154,8 @@ class _File:
     def _widen(self, row: Row) -> str | None:
         reason = self._clash(row, self.columns)
         if reason is None:
-            self.columns.update({self.header(name): name for name in row})
+            for name in row:
+                self.columns.setdefault(self._column_header(name, self.columns), name)
         return reason
 
     def _joined(self, row: Row) -> "dict[str, _Type] | str":

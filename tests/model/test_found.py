@@ -124,6 +124,31 @@ def test_a_field_made_on_the_way_has_no_original_header(shop: Workshop, chunk_ro
 
 
 @CUTS
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_renamed_field_and_one_that_was_not_come_to_one_sink(
+    shop: Workshop, kind: str, chunk_rows: int | None
+) -> None:
+    mapper = {
+        "name": "m", "plugin": "field_mapper", "input": "all", "on_success": "named", "on_error": "q",
+        "options": {"mapping": {"user_id": "id"}},
+    }  # fmt: skip
+    words = {
+        "name": "k", "plugin": "keyword_filter", "input": "named", "on_success": "out", "on_error": "q",
+        "options": {"fields": ["n"], "blocked_patterns": ["bad"]},
+    }  # fmt: skip
+    schema = {"mode": "fixed", "fields": ["user_id: int", "n: str"]}
+    settings = {
+        "source": source("csv", "all", on_validation_failure="q", schema=schema),
+        "transforms": [mapper, words],
+        "sinks": {"out": sink("out"), "q": sink("q", kind, headers="original")},
+    }
+    data = b"User ID,N\n1,bad\nx,2\ny,3\n4,bad\n5,good\n"
+    model = agree(shop, settings, data, chunk_rows=chunk_rows)
+    assert model is not None
+    assert model.sinks["q"].rows == 4
+
+
+@CUTS
 def test_a_dot_is_a_path_even_where_a_field_has_that_name(shop: Workshop, chunk_rows: int | None) -> None:
     def mapper(name: str, connection: str, to: str, mapping: dict[str, str]) -> dict[str, Any]:
         return {

@@ -1,5 +1,6 @@
 """Which columns a text file gets: the declared ones, then every other key by first occurrence."""
 
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -38,7 +39,7 @@ class ColumnsFold(Fold):
 
     def __post_init__(self) -> None:
         for name in self.declared:
-            header = self.headers.of(name)
+            header = self.headers.of_column(name, self._owners)
             # A source's header may be anything; without a column the rows that have the field are refused.
             if self.encoding.can_express(header):
                 self._owners.setdefault(header, name)
@@ -69,9 +70,10 @@ class ColumnsFold(Fold):
     def admit(self, shape: Shape) -> Reason | None:
         """Takes in the columns of rows with these keys, or says why they are refused."""
         new: dict[str, str] = {}
+        owners = ChainMap(new, self._owners)
         for name in shape:
-            header = self.headers.of(name)
-            owner = self._owners.get(header, new.get(header))
+            header = self.headers.of_column(name, owners)
+            owner = owners.get(header)
             if owner is None:
                 reason = self._impossible(name, header)
                 if reason is not None:

@@ -102,7 +102,7 @@ class CsvSink(FileSink):
         headers = Headers(self.options.headers, request.originals)
         header = None if request.existing is None else self._existing_header(request.existing)
         if header is not None:
-            self._check_existing(request.existing, header, [headers.of(name) for name in self._declared])
+            self._check_existing(request.existing, header, headers.of_columns(self._declared))
         return ColumnsFold(headers, self._encoding, self._declared, header)
 
     def writer(self, output: Output, layout: Layout) -> Writer:

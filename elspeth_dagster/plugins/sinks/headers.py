@@ -43,6 +43,26 @@ class Headers:
             return self.originals.get(name, name)
         return name
 
+    def of_column(self, name: str, owners: Mapping[str, str]) -> str:
+        """The header of a field's column.
+
+        It is the field's own name when its header at the source is that of another field's column: a field
+        and what it was renamed to may come to one file.
+
+        Args:
+            name: The field.
+            owners: Header to field, for the columns so far.
+        """
+        header = self.of(name)
+        return header if self.option != "original" or owners.get(header, name) == name else name
+
+    def of_columns(self, names: Sequence[str]) -> list[str]:
+        """The headers of several columns, the first ones of a file."""
+        owners: dict[str, str] = {}
+        for name in names:
+            owners[self.of_column(name, owners)] = name
+        return list(owners)
+
     def check_declared(self, names: Sequence[str]) -> None:
         """Checks what is known of the columns before any row is.
 

@@ -164,6 +164,31 @@ def test_two_columns_never_have_one_header():
     assert written.refused == {1: clash, 2: clash}
 
 
+@pytest.mark.parametrize("block", [OBSERVED, schema("flexible", "id: any?", "user_id: any?")])
+def test_a_field_and_what_it_was_renamed_to_have_a_column_each(block):
+    request = FoldRequest({"user_id": "User ID", "id": "User ID"})
+    plugin = sink(block, headers="original")
+    for pieces in ([[{"id": 1}, {"user_id": 2}, {"id": 3, "user_id": 4}]], [[{"id": 1}], [{"user_id": 2}]]):
+        written = write(plugin, *pieces, request=request)
+        assert written.data.startswith(b"User ID,user_id\r\n1,\r\n,2\r\n")
+        assert written.refused == {}
+    taken = FoldRequest({"user_id": "User ID", "id": "User ID", "n": "user_id"})
+    written = write(sink(headers="original"), [{"id": 1, "n": 2}, {"user_id": 3}], request=taken)
+    clash = {"reason": "duplicate_header", "field": "user_id", "header": "user_id", "taken_by": "n"}
+    assert written.refused == {1: clash}
+
+
+def test_a_file_with_a_renamed_field_is_appended_to(tmp_path):
+    block = schema("fixed", "id: any?", "user_id: any?")
+    content = b"User ID,user_id\r\n"
+    (tmp_path / "old.csv").write_bytes(content)
+    request = FoldRequest(
+        {"user_id": "User ID", "id": "User ID"}, existing=Existing(tmp_path / "old.csv", len(content))
+    )
+    written = write(sink(block, mode="append", headers="original"), [{"user_id": 2}], request=request)
+    assert (written.data, written.refused) == (b",2\r\n", {})
+
+
 def test_without_rows_there_is_the_declared_header():
     assert write(sink(schema("fixed", "a: int", "b: str?"))).data == b"a,b\r\n"
     assert write(sink()).data == b""
