@@ -14,6 +14,11 @@ from elspeth_dagster.plugins.sinks.kinds import plain_type
 from elspeth_dagster.plugins.sinks.text import Encoding
 from elspeth_dagster.rows.rows import Rows, Shape
 
+_REMEDY = (
+    "the file's columns stand once it has a header: add the column to that line, "
+    "or send such rows to a json sink with `format: jsonl`, where each row names its own"
+)
+
 
 @dataclass
 class ColumnsFold(Fold):
@@ -90,7 +95,7 @@ class ColumnsFold(Fold):
 
     def _impossible(self, name: str, header: str) -> Reason | None:
         if self.existing is not None and header not in self.existing:
-            return {"reason": "not_in_existing_file", "field": name, "header": header}
+            return {"reason": "not_in_existing_file", "field": name, "header": header, "detail": _REMEDY}
         if not self.encoding.can_express(header):
             return {"reason": "encoding", "field": name, "encoding": self.encoding.name}
         return None

@@ -101,8 +101,9 @@ class CsvSink(FileSink):
         """Collects the columns, or takes those of the file that is appended to."""
         headers = Headers(self.options.headers, request.originals)
         header = None if request.existing is None else self._existing_header(request.existing)
-        if header is not None:
-            self._check_existing(request.existing, header, headers.of_columns(self._declared))
+        if request.existing is not None and header is not None:
+            declared = headers.of_columns(self._declared)
+            self._check_existing(str(request.existing.path), header, declared, more=request.takes_any)
         return ColumnsFold(headers, self._encoding, self._declared, header)
 
     def writer(self, output: Output, layout: Layout) -> Writer:
@@ -206,13 +207,15 @@ class CsvSink(FileSink):
             raise ExistingFileError(str(existing.path), "it has no header line")
         return [header[0].removeprefix("\ufeff"), *header[1:]]
 
-    def _check_existing(self, existing: Existing | None, header: list[str], declared: list[str]) -> None:
-        if existing is None:
-            return
-        path, mode = str(existing.path), self.schema.mode
+    def _check_existing(self, path: str, header: list[str], declared: list[str], *, more: bool) -> None:
+        """Raises unless rows of the schema go under a header; it may have `more` than a fixed one declares.
+
+        A sink that has to take whatever comes makes such headers itself.
+        """
         if len(set(header)) != len(header):
             raise ExistingFileError(path, f"its header {header} names a column twice")
-        if mode is SchemaMode.FIXED and header != declared:
+        begins = header[: len(declared)] if more else header
+        if self.schema.mode is SchemaMode.FIXED and begins != declared:
             raise ExistingFileError(path, f"its header is {header}, the schema's is {declared}")
         missing = [name for name in declared if name not in header]
         if missing:

@@ -134,6 +134,14 @@ def test_a_file_that_does_not_suit_is_left_alone_and_named(case):
     assert case.publish(plugin).rows == 4
 
 
+def test_runs_with_diverted_rows_follow_each_other(case):
+    plugin = sink(parse_schema({"mode": "fixed", "fields": ["id: int", "name: str"]}))
+    for run in (case, Case.new(case.landscape, case.root)):
+        run.sweep(plugin, [ROWS[0], {"raw": "?"}], edges=["completed", "quarantined"])
+        assert run.publish(plugin, takes_any=True).rows == 2
+    assert case.read() == b"id,name,raw\r\n" + b"1,x,\r\n,,?\r\n" * 2
+
+
 def die_after(case, monkeypatch, size):
     """Publishes, and dies when `size` bytes of ours are in the file."""
     data = case.read()

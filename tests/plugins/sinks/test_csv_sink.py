@@ -221,17 +221,20 @@ def test_a_declared_field_must_be_expressible():
         sink(schema("fixed", "é: str"), encoding="ascii")
 
 
-def existing(tmp_path, content):
+def existing(tmp_path, content, *, takes_any=False):
     path = tmp_path / "old.csv"
     path.write_bytes(content)
-    return FoldRequest({}, existing=Existing(path, len(content)))
+    return FoldRequest({}, takes_any, Existing(path, len(content)))
 
 
 def test_an_existing_file_supplies_the_columns(tmp_path):
     request = existing(tmp_path, b'b,"old, one",a\r\n1,2,3\r\n')
     written = write(sink(mode="append"), [{"a": 1, "b": 2}, {"c": 3}], [{"a": 4}], request=request)
     assert written.data == b"2,,1\r\n,,4\r\n"
-    assert written.refused == {1: {"reason": "not_in_existing_file", "field": "c", "header": "c"}}
+    refused = written.refused[1]
+    assert refused.items() >= {"reason": "not_in_existing_file", "field": "c", "header": "c"}.items()
+    assert "add the column to that line" in refused["detail"]
+    assert "jsonl" in refused["detail"]
 
 
 def test_only_the_old_part_of_the_file_is_looked_at(tmp_path):
@@ -255,6 +258,28 @@ def test_only_the_old_part_of_the_file_is_looked_at(tmp_path):
 def test_an_existing_file_must_suit_the_schema(tmp_path, mode, header, says):
     with pytest.raises(ExistingFileError, match=says):
         sink(schema(mode, "a: int", "b: int"), mode="append").fold(existing(tmp_path, header))
+
+
+def test_a_sink_that_takes_any_row_appends_to_what_it_made(tmp_path):
+    plugin, pieces = (
+        sink(schema("fixed", "id: int", "n: int"), mode="append"),
+        [{"id": 1, "n": 2}, {"raw": "x"}],
+    )
+    made = write(plugin, pieces, diverted=[1], request=FoldRequest({}, takes_any=True)).data
+    assert made == b"id,n,raw\r\n1,2,\r\n,,x\r\n"
+    request = existing(tmp_path, made, takes_any=True)
+    written = write(
+        plugin, [*pieces, {"other": 1}, {"id": 3, "n": 4, "raw": "y"}], diverted=[1, 2], request=request
+    )
+    assert written.data == b"1,2,\r\n,,x\r\n"
+    assert {position: why["reason"] for position, why in written.refused.items()} == {
+        2: "not_in_existing_file",
+        3: "unknown_field",
+    }
+    with pytest.raises(ExistingFileError, match="the schema's is"):
+        plugin.fold(existing(tmp_path, b"raw,id,n\r\n", takes_any=True))
+    with pytest.raises(ExistingFileError, match="the schema's is"):
+        plugin.fold(existing(tmp_path, made))
 
 
 def test_appending_understands_marks_and_mapped_headers(tmp_path):
