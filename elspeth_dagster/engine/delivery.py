@@ -98,9 +98,10 @@ class FileDelivery:
         self, fold: Fold, writer: Writer, layout: Layout, log: RefusalLog, preview: Preview
     ) -> int:
         written = 0
+        hopeless = self.sink.unwritable(layout)
         for piece in self.pieces():
             info = piece.info
-            if info is not None and not info.misfits and fold.take(info.facts):
+            if hopeless is None and info is not None and not info.misfits and fold.take(info.facts):
                 written += info.rows
                 if preview.wants_more:
                     preview.add(piece.load().rows)
@@ -112,6 +113,8 @@ class FileDelivery:
                 continue
             bound = piece.load()
             reasons = judge(self.sink, fold, bound)
+            if hopeless is not None:
+                reasons = dict.fromkeys(range(bound.rows.num_rows), hopeless) | reasons
             log.add(bound, reasons)
             fitting, _ = without(bound.rows, None, reasons)
             if fitting.num_rows:

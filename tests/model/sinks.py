@@ -49,6 +49,9 @@ def publish(
             rows.append(arrival.row)
         else:
             refused[position] = reason
+    if sink["plugin"] == "parquet" and not file.columns:
+        refused |= {position: "no_columns" for position in range(len(arrivals)) if position not in refused}
+        rows = []
     return Delivered(file.content(rows), refused, len(rows))
 
 

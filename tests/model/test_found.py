@@ -149,6 +149,33 @@ def test_a_renamed_field_and_one_that_was_not_come_to_one_sink(
 
 
 @CUTS
+@pytest.mark.parametrize("data", [b"a,n\n1,2\n3,4\n", b'a,n\n1,2\n3\n"x,1\n'])
+def test_rows_without_fields_are_not_lost_in_a_table_without_columns(
+    shop: Workshop, data: bytes, chunk_rows: int | None
+) -> None:
+    mapper = {
+        "name": "m", "plugin": "field_mapper", "input": "all", "on_success": "out", "on_error": "discard",
+        "options": {"mapping": {"gone": "x"}, "select_only": True},
+    }  # fmt: skip
+    settings = {
+        "source": source("csv", "all"),
+        "transforms": [mapper],
+        "sinks": {"out": sink("out", "parquet", "bad"), "bad": sink("bad")},
+    }
+    model = agree(shop, settings, data, chunk_rows=chunk_rows)
+    assert model is not None
+    assert model.sinks["out"].rows == 0
+    assert b"no_columns" in model.sinks["bad"].content
+    with_columns = {
+        **settings,
+        "sinks": {"out": sink("out", "parquet", schema={"mode": "flexible", "fields": ["y: int?"]})},
+    }
+    model = agree(shop, with_columns, data, chunk_rows=chunk_rows)
+    assert model is not None
+    assert model.sinks["out"].rows > 0
+
+
+@CUTS
 def test_a_dot_is_a_path_even_where_a_field_has_that_name(shop: Workshop, chunk_rows: int | None) -> None:
     def mapper(name: str, connection: str, to: str, mapping: dict[str, str]) -> dict[str, Any]:
         return {

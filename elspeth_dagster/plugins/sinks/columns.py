@@ -161,5 +161,10 @@ def refused_groups(
     return refused
 
 
+def no_columns(layout: Layout) -> Reason | None:
+    """The reason of rows without any field, when no other row gives the file a column."""
+    return None if layout.columns else {"reason": "no_columns"}
+
+
 def _duplicate(name: str, header: str, owner: str) -> Reason:
     return {"reason": "duplicate_header", "field": name, "header": header, "taken_by": owner}

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from elspeth_dagster.plugins.base import Options, Reason
 from elspeth_dagster.plugins.file_options import Delimiter, FilePath
-from elspeth_dagster.plugins.sinks.columns import ColumnsFold
+from elspeth_dagster.plugins.sinks.columns import ColumnsFold, no_columns
 from elspeth_dagster.plugins.sinks.errors import ExistingFileError, SinkSettingsError
 from elspeth_dagster.plugins.sinks.facts import Facts, facts_of
 from elspeth_dagster.plugins.sinks.file import (
@@ -105,6 +105,10 @@ class CsvSink(FileSink):
             declared = headers.of_columns(self._declared)
             self._check_existing(str(request.existing.path), header, declared, more=request.takes_any)
         return ColumnsFold(headers, self._encoding, self._declared, header)
+
+    def unwritable(self, layout: Layout) -> Reason | None:
+        """An empty line would stand where the next run looks for the header of the file."""
+        return no_columns(layout) if self.mode is FileMode.APPEND else None
 
     def writer(self, output: Output, layout: Layout) -> Writer:
         """Writes the header unless the file has one."""

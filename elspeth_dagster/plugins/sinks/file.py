@@ -185,6 +185,10 @@ class FileSink(LaidOutSink):
     def writer(self, output: Output, layout: Layout) -> Writer:
         """Begins the file."""
 
+    def unwritable(self, layout: Layout) -> Reason | None:  # noqa: ARG002 - most sinks write any row
+        """Why no row at all can be written in the layout that the rows asked for, if so."""
+        return None
+
     def render(self, rows: Rows, layout: Layout) -> Sequence[Any]:
         """The bytes of some rows, piece by piece; called only for a sink that `renders`."""
         raise NotImplementedError

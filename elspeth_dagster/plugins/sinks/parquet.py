@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from elspeth_dagster.plugins.base import Options
+from elspeth_dagster.plugins.base import Options, Reason
 from elspeth_dagster.plugins.file_options import FilePath
-from elspeth_dagster.plugins.sinks.columns import ColumnsFold
+from elspeth_dagster.plugins.sinks.columns import ColumnsFold, no_columns
 from elspeth_dagster.plugins.sinks.converting import column_of, converted
 from elspeth_dagster.plugins.sinks.facts import Facts, facts_of
 from elspeth_dagster.plugins.sinks.file import FileSink, Fold, FoldRequest, Layout, Output, Writer
@@ -80,6 +80,10 @@ class ParquetSink(FileSink):
         headers = Headers(self.options.headers, request.originals)
         columns = ColumnsFold(headers, Encoding("utf-8"), self.schema.names)
         return TypedFold(columns, self.schema, request.takes_any)
+
+    def unwritable(self, layout: Layout) -> Reason | None:
+        """A table without columns has no rows either."""
+        return no_columns(layout)
 
     def writer(self, output: Output, layout: Layout) -> Writer:
         """Begins the file."""

@@ -134,6 +134,20 @@ def test_a_file_that_does_not_suit_is_left_alone_and_named(case):
     assert case.publish(plugin).rows == 4
 
 
+@pytest.mark.parametrize("exists", [False, True])
+def test_rows_without_fields_make_no_file_without_a_header(case, exists):
+    if exists:
+        old_file(case, b"")
+    case.sweep(sink(), [{}, {}])
+    assert case.publish(sink()).rows == 0
+    assert [row["reason"] for row in case.table("refusals")] == ['{"reason":"no_columns"}'] * 2
+    assert (case.root / "out/rows.csv").exists() is exists
+    again = Case.new(case.landscape, case.root)
+    again.sweep(sink(), [{}, {"a": 1}])
+    assert again.publish(sink()).rows == 2
+    assert case.read() == b'a\r\n""\r\n1\r\n'
+
+
 def test_runs_with_diverted_rows_follow_each_other(case):
     plugin = sink(parse_schema({"mode": "fixed", "fields": ["id: int", "name: str"]}))
     for run in (case, Case.new(case.landscape, case.root)):
