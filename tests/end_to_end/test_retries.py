@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from typing import Any
 
@@ -11,6 +12,7 @@ from platforms import BIN, DEADLINE_S, Platform, kill, wait_for
 # What calls an outside service answers differently from call to call, so the plugins count calls in a file.
 SERVICE = '''
 import os
+import re
 from pathlib import Path
 
 
@@ -124,11 +126,12 @@ def test_explain_tells_every_try_with_its_error(platform: Platform) -> None:
         (2, "failed", {"reason": "try_failed", "try": 2, "error": later}),
         (3, "failed", spent),
     ]
-    assert token["outcome"] == {"outcome": "quarantined", "sink": "lost", "reason": spent}
+    uri = str(platform.path("output/lost.jsonl"))
+    assert token["outcome"] == {"outcome": "quarantined", "sink": "lost", "reason": spent, "uri": uri}
 
     shown = platform.elspeth("explain", run_id, "2").out
-    for told in ("enrich try 2 failed", "enrich try 3 completed", "report try 3 failed in batch 1"):
-        assert told in shown
+    for told in ("enrich .* try 2 failed", "enrich .* try 3 completed", "report .* try 3 failed in batch 1"):
+        assert re.search(told, shown)
     assert 'because reason: "batch_failed", batch: {"tries": 3, ' in shown
 
 
