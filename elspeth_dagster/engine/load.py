@@ -1,6 +1,5 @@
 """SOURCE: reads the outside world once and freezes it into chunks, as received."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -22,7 +21,7 @@ from elspeth_dagster.landscape.commits import ChunkFacts, CommitDraft, CommitKey
 from elspeth_dagster.landscape.leftovers import drop_source_chunks
 from elspeth_dagster.landscape.model import Phase
 from elspeth_dagster.plugins.base import Notice, ReadRequest, Replay, Source, SourceChunk
-from elspeth_dagster.plugins.sinks.file import FileMode, FileSink
+from elspeth_dagster.plugins.sinks.file import FileSink
 
 END_OF_SOURCE = "end_of_source"
 
@@ -61,13 +60,11 @@ def _require_apart(work: Work) -> None:
     path = work.launch.source_path or work.compiled.settings.source.options.get("path")
     if not isinstance(path, str):
         return
-    read = os.path.realpath(work.resolve(path))
     for name in work.compiled.graph.sinks:
         sink = work.compiled.create(name)
-        if not isinstance(sink, FileSink) or sink.mode is not FileMode.WRITE:
-            continue
-        if os.path.realpath(sink.target(work.resolve)) == read:
-            raise SourceIsTargetError(work.pipeline, name, read)
+        # Work's paths are resolved through links.
+        if isinstance(sink, FileSink) and sink.replaces(path, work.resolve):
+            raise SourceIsTargetError(work.pipeline, name, str(work.resolve(path)))
 
 
 class _Position:

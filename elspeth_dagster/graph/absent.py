@@ -1,6 +1,7 @@
 """Fields that a node reads though no row that comes to it can have them: accepted, but hardly meant."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from elspeth_dagster.graph.findings import Findings
 from elspeth_dagster.graph.model import Edge, EdgeMode, GateRule, NodeFacts
@@ -13,36 +14,38 @@ from elspeth_dagster.settings.settings import Settings
 _Known = frozenset[str]
 
 
-def warn_of_absent_fields(
-    settings: Settings,
-    order: Sequence[str],
-    edges: Sequence[Edge],
-    facts: Mapping[str, NodeFacts],
-    gates: Mapping[str, GateRule | None],
-    findings: Findings,
-) -> None:
-    """Warns of every key of a condition, and every field in an option, that no row can have.
+@dataclass(frozen=True)
+class Nodes:
+    """What is known of a pipeline's nodes.
 
-    Only where all fields are known: behind a source with a fixed schema, as long as no node makes others.
-
-    Args:
-        settings: The settings.
+    Attributes:
         order: The nodes that are in no cycle and behind none, in topological order.
         edges: All edges.
         facts: What the plugins and options say, by node.
         gates: What the gates decide by.
-        findings: Takes the warnings.
+    """
+
+    order: Sequence[str]
+    edges: Sequence[Edge]
+    facts: Mapping[str, NodeFacts]
+    gates: Mapping[str, GateRule | None]
+
+
+def warn_of_absent_fields(settings: Settings, nodes: Nodes, findings: Findings) -> None:
+    """Warns of every key of a condition, and every field in an option, that no row can have.
+
+    Only where all fields are known: behind a source with a fixed schema, as long as no node makes others.
     """
     lists = (settings.gates, settings.transforms, settings.aggregations)
-    places = {node.name: node.path for nodes in lists for node in nodes}
-    known = _known_fields(settings, order, edges, facts, gates)
+    places = {node.name: node.path for entries in lists for node in entries}
+    known = _known_fields(settings.source.name, nodes)
     mapping = settings.source.options.get("field_mapping")
     aliases = mapping if isinstance(mapping, dict) else {}
     for name, path in places.items():
         fields = known.get(name)
         if fields is None:
             continue
-        for key, read in _reads(name, facts, gates):
+        for key, read in _reads(name, nodes):
             if not _can_be(read, fields, aliases):
                 listed = ", ".join(sorted(fields)) or "none"
                 findings.warn(
@@ -52,42 +55,34 @@ def warn_of_absent_fields(
                 )
 
 
-def _known_fields(
-    settings: Settings,
-    order: Sequence[str],
-    edges: Sequence[Edge],
-    facts: Mapping[str, NodeFacts],
-    gates: Mapping[str, GateRule | None],
-) -> dict[str, _Known]:
+def _known_fields(source: str, nodes: Nodes) -> dict[str, _Known]:
     """Per node the fields of the rows that come to it by normal edges, where all of them are known."""
-    source = settings.source.name
+    facts = nodes.facts
     into: dict[str, list[str]] = {}
-    for edge in edges:
+    for edge in nodes.edges:
         if edge.mode is not EdgeMode.DIVERT:
             into.setdefault(edge.target, []).append(edge.source)
     given: dict[str, _Known] = {}
     if source in facts and facts[source].schema.mode is SchemaMode.FIXED:
         given[source] = frozenset(spec.name for spec in facts[source].schema.fields)
     arriving: dict[str, _Known] = {}
-    for name in order:
+    for name in nodes.order:
         origins = into.get(name, [])
         if name == source or not origins or not all(origin in given for origin in origins):
             continue
         arriving[name] = frozenset[str]().union(*(given[origin] for origin in origins))
-        if name in gates or (name in facts and not facts[name].own_fields):
+        if name in nodes.gates or (name in facts and not facts[name].own_fields):
             given[name] = arriving[name]
     return arriving
 
 
-def _reads(
-    name: str, facts: Mapping[str, NodeFacts], gates: Mapping[str, GateRule | None]
-) -> Iterator[tuple[KeyPath, str]]:
+def _reads(name: str, nodes: Nodes) -> Iterator[tuple[KeyPath, str]]:
     """What a node reads by name, with the key of the settings that says so."""
-    gate = gates.get(name)
+    gate = nodes.gates.get(name)
     if gate is not None:
         yield from ((("condition",), read) for read in sorted(gate.condition.reads or ()))
-    if name in facts:
-        for option, fields in facts[name].reads.items():
+    if name in nodes.facts:
+        for option, fields in nodes.facts[name].reads.items():
             yield from ((("options", option), read) for read in fields)
 
 

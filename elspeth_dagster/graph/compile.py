@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from elspeth_dagster.graph.absent import warn_of_absent_fields
+from elspeth_dagster.graph.absent import Nodes, warn_of_absent_fields
 from elspeth_dagster.graph.compatibility import check_compatible
 from elspeth_dagster.graph.ends import Wiring, read_wiring
 from elspeth_dagster.graph.findings import Findings
@@ -102,7 +102,7 @@ def examine(settings: Settings, facts: Mapping[str, NodeFacts]) -> Examined:
     coalesces = coalesce_rules(settings, order, edges, _multiplying(settings, facts), findings)
     published = published_facts(settings, order, edges, facts, findings)
     check_compatible(edges, published, facts, places, findings)
-    warn_of_absent_fields(settings, order, edges, facts, gates, findings)
+    warn_of_absent_fields(settings, Nodes(order, edges, facts, gates), findings)
     rules = _Rules(gates, aggregations, coalesces)
     problems, warnings = tuple(findings.problems), tuple(findings.warnings)
     return Examined(settings, facts, wiring, edges, published, rules, problems, warnings)

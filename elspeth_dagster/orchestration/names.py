@@ -4,7 +4,7 @@ import hashlib
 import keyword
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -38,6 +38,12 @@ RESERVED = frozenset(
 """What Dagster refuses as the name of a job or an op."""
 _EVERYTHING = "__ASSET_JOB"
 """Dagster's own job of all assets, which one of ours by that name would stand in for unnoticed."""
+
+
+def arrival_of(tags: Mapping[str, str]) -> int | None:
+    """How often the file of a run had come with other content before; `None` where no sensor asked for it."""
+    told = tags.get(ARRIVAL_TAG, "")
+    return int(told) if told.isdecimal() else None
 
 
 class NameCollisionError(ElspethError):

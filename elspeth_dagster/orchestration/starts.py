@@ -8,7 +8,7 @@ import dagster as dg
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.orchestration import partitions
 from elspeth_dagster.orchestration.arrivals import Arrivals, Arrived
-from elspeth_dagster.orchestration.names import ARRIVAL_TAG, CONTENT_TAG, PARTITION_TAG, safe_name
+from elspeth_dagster.orchestration.names import ARRIVAL_TAG, CONTENT_TAG, PARTITION_TAG, arrival_of, safe_name
 from elspeth_dagster.orchestration.platform import platform_root
 from elspeth_dagster.orchestration.seen import Memory
 from elspeth_dagster.plugins.compile import Compiled
@@ -133,9 +133,9 @@ def _earlier(instance: dg.DagsterInstance, name: str, job: str, key: str) -> Arr
         return None
     runs = instance.get_runs(dg.RunsFilter(job_name=job, tags={PARTITION_TAG: key}), limit=_RUNS_LOOKED_AT)
     told = [
-        Arrived(key, run.tags[CONTENT_TAG], int(run.tags[ARRIVAL_TAG]))
+        Arrived(key, run.tags[CONTENT_TAG], arrival)
         for run in runs
-        if CONTENT_TAG in run.tags and run.tags.get(ARRIVAL_TAG, "").isdecimal()
+        if CONTENT_TAG in run.tags and (arrival := arrival_of(run.tags)) is not None
     ]
     # Not the newest run: an older content may have been run again since.
     return max(told, key=lambda arrived: arrived.arrival, default=None)

@@ -6,7 +6,7 @@ from elspeth_dagster.engine.work import Work
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.model import RunStatus
-from elspeth_dagster.orchestration.names import ARRIVAL_TAG, PARTITION_TAG, PIPELINE_TAG
+from elspeth_dagster.orchestration.names import PARTITION_TAG, PIPELINE_TAG, arrival_of
 from elspeth_dagster.plugins.partitioned import are_apart
 
 _RUNS_LOOKED_AT = 25
@@ -30,19 +30,13 @@ def require_latest(context: dg.OpExecutionContext, work: Work) -> None:
     Raises:
         SupersededError: A run of the same file that was asked for later is completed.
     """
-    arrival, partition = _arrival(context.run), work.launch.partition
+    arrival, partition = arrival_of(context.run.tags), work.launch.partition
     if arrival is None or partition is None or not are_apart(work.compiled.settings):
         return
     tags = {PARTITION_TAG: partition, PIPELINE_TAG: work.pipeline}
     for run in context.instance.get_runs(dg.RunsFilter(tags=tags), limit=_RUNS_LOOKED_AT):
-        if (_arrival(run) or 0) <= arrival:
+        if (arrival_of(run.tags) or 0) <= arrival:
             continue
         later = reads.run_of_dagster_run(work.landscape, run.run_id, work.pipeline)
         if later and reads.run(work.landscape, later).status is RunStatus.COMPLETED:
             raise SupersededError(work.pipeline, work.run_id, partition, later)
-
-
-def _arrival(run: dg.DagsterRun) -> int | None:
-    """How often the file had come with other content before; `None` for a run that no sensor asked for."""
-    told = run.tags.get(ARRIVAL_TAG, "")
-    return int(told) if told.isdecimal() else None

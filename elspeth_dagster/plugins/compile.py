@@ -16,7 +16,7 @@ from elspeth_dagster.plugins.kinds import PluginKind
 from elspeth_dagster.plugins.options import Configured
 from elspeth_dagster.plugins.partitioned import partition_problems
 from elspeth_dagster.plugins.registry import PluginSet
-from elspeth_dagster.plugins.sinks.file import FileMode, FileSink, LaidOutSink
+from elspeth_dagster.plugins.sinks.file import FileSink, LaidOutSink
 from elspeth_dagster.plugins.targets import Target, Targets
 from elspeth_dagster.settings.errors import Problem, SettingsError, did_you_mean
 from elspeth_dagster.settings.load import load_settings
@@ -140,7 +140,7 @@ def _target_problems(
     if not isinstance(plugin, LaidOutSink):
         return
     read = settings.source.options.get("path")
-    if isinstance(read, str) and _replaces(plugin, str(_as_it_is(read))):
+    if isinstance(read, str) and isinstance(plugin, FileSink) and plugin.replaces(read, _as_it_is):
         message = "the source reads this file, and what it holds would be gone; choose another"
         yield settings.problem((*node.path, "options", "path"), message)
     target = Target(plugin.target(_as_it_is), node.name, settings.dagster.partitions)
@@ -155,11 +155,6 @@ def _target_problems(
             f"{PLACEHOLDER} may be any key; put one of the two into a folder of its own"
         )
     yield settings.problem((*node.path, "options", key), message)
-
-
-def _replaces(plugin: LaidOutSink, path: str) -> bool:
-    replacing = isinstance(plugin, FileSink) and plugin.mode is FileMode.WRITE
-    return replacing and plugin.target(_as_it_is) == path
 
 
 def _as_it_is(path: str) -> Path:

@@ -173,6 +173,10 @@ class FileSink(LaidOutSink):
         """The file, absolute."""
         return str(resolve(self.path))
 
+    def replaces(self, path: str, resolve: Callable[[str], Path]) -> bool:
+        """Whether it would write anew the file that a path of the settings names."""
+        return self.mode is FileMode.WRITE and self.target(resolve) == str(resolve(path))
+
     @abstractmethod
     def fold(self, request: FoldRequest) -> Fold:
         """A fold that has taken in no row yet.
