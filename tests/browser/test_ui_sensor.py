@@ -13,5 +13,5 @@ def test_a_file_that_is_dropped_in_is_run(dagster_server: DagsterDev, pages: Pag
     pages.turn_on("arrivals__sensor")
     platform.write("in/first.csv", "id\n1\n")
     wait_for(lambda: bool(platform.outputs("output/arrivals")), "the file's run")
-    assert platform.outputs("output/arrivals") == {"first.csv": b"id\r\n1\r\n"}
     wait_for(lambda: dagster_server.attempts("arrivals")[0][2] == "completed", "the end of the run")
+    assert platform.outputs("output/arrivals") == {"first.csv": b"id\r\n1\r\n"}

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from publish_case import Case, Killed, csv_sink, jsonl_sink
 
@@ -104,6 +104,7 @@ SWEPT = st.lists(st.tuples(ROW, EDGE, st.integers(0, 2), st.booleans()), max_siz
 
 @settings(max_examples=60, deadline=None)
 @given(SWEPT, st.sampled_from(["csv", "json", "parquet"]))
+@example(swept=[({}, "completed", 0, False)], kind="parquet")
 def test_bytes_do_not_depend_on_chunks_stages_or_ways(shared, swept, kind):
     path = f"out/rows.{kind}"
     sink = {
@@ -126,8 +127,9 @@ def test_bytes_do_not_depend_on_chunks_stages_or_ways(shared, swept, kind):
     assert apart.publish(sink, takes_any=True) == artifact
     assert apart.read(path) == data
     assert apart.tallies() == together.tallies()
-    assert artifact.rows == len(swept)
     dicts = [row for row, *_ in swept]
+    # A Parquet file without columns holds no rows, so such rows are refused there.
+    assert artifact.rows == (len(dicts) if kind != "parquet" or any(dicts) else 0)
     if kind == "csv":
         assert data == reference_csv(dicts)
     elif kind == "json":
