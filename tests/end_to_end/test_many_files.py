@@ -1,9 +1,9 @@
 """Many files dropped at once while the daemon dies and comes back: each is run once, none is forgotten.
 
-The daemon asks for the runs, which are then taken to their end in this process: a process for each, as the
-daemon's launcher starts, takes some seconds. Of the 200 files of the short form all are asked for, and the
-runs of a few are taken to their end. The long form takes as many files as ELSPETH_MANY_FILES says, and runs
-them all, at about a second of processor time each:
+The daemon asks for the runs, which are then taken to their end in a process for each processor: one for
+each run, as the daemon's launcher starts, takes some seconds. Of the 200 files of the short form all are
+asked for, and the runs of a few are taken to their end. The long form takes as many files as
+ELSPETH_MANY_FILES says, and runs them all, at about a second of processor time each:
 
     ELSPETH_MANY_FILES=10000 python -m pytest tests/end_to_end/test_many_files.py
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from platform_jobs import launch
+from platform_jobs import launch_all
 from platforms import BIN, DEADLINE_S, DEFINITIONS, HOME_YAML, Platform, kill, wait_for
 
 from elspeth_dagster.orchestration.names import ARRIVAL_TAG, CONTENT_TAG, PARTITION_TAG
@@ -28,6 +28,10 @@ _RUN_OF_THEM = _FILES if "ELSPETH_MANY_FILES" in os.environ else 5
 _QUEUE_YAML = (
     "run_coordinator:\n  module: dagster.core.run_coordinator\n  class: QueuedRunCoordinator\n"
     "  config: {max_concurrent_runs: 0}\n"
+)
+_EVENTS_YAML = (
+    "event_log_storage:\n  module: dagster._core.storage.event_log\n"
+    "  class: ConsolidatedSqliteEventLogStorage\n  config: {{base_dir: {home}/events}}\n"
 )
 ARRIVING = {
     "source": {"plugin": "csv", "on_success": "out",
@@ -43,7 +47,9 @@ def arriving(platform: Platform) -> Platform:
     platform.write("definitions.py", DEFINITIONS)
     platform.write("workspace.yaml", "load_from: [{python_file: {relative_path: definitions.py}}]\n")
     platform.pipeline("arriving", ARRIVING)
-    Path(os.environ["DAGSTER_HOME"], "dagster.yaml").write_text(HOME_YAML + _QUEUE_YAML)
+    home = Path(os.environ["DAGSTER_HOME"])
+    events = _EVENTS_YAML.format(home=home)  # in one file: a file for each run costs a sixth of a run
+    (home / "dagster.yaml").write_text(HOME_YAML + _QUEUE_YAML + events)
     on = platform.execute(BIN / "dagster", "sensor", "start", "-w", "workspace.yaml", "arriving__sensor")
     assert on.code == 0, on.err
     return platform
@@ -89,9 +95,13 @@ def test_every_file_is_asked_for_once_although_the_daemon_dies(
         kill(process)
     runs = instance.get_runs(dg.RunsFilter(job_name="arriving"))
     assert Counter(run.tags[PARTITION_TAG] for run in runs) == {f"{n:05}.csv": 1 for n in range(_FILES)}
-    for run in runs[:_RUN_OF_THEM]:
-        tags = {tag: run.tags[tag] for tag in (PARTITION_TAG, CONTENT_TAG, ARRIVAL_TAG)}
-        assert launch("arriving", instance, tags=tags, run_config=run.run_config).success
-    expected = {run.tags[PARTITION_TAG] for run in runs[:_RUN_OF_THEM]}
+    wanted = [
+        ({tag: run.tags[tag] for tag in (PARTITION_TAG, CONTENT_TAG, ARRIVAL_TAG)}, run.run_config)
+        for run in runs[:_RUN_OF_THEM]
+    ]
+    assert launch_all("arriving", wanted) == _RUN_OF_THEM
+    expected = {tags[PARTITION_TAG] for tags, _ in wanted}
+    recorded = arriving.sql("SELECT launch->>'source_path' AS file FROM runs WHERE status = 'completed'")
+    assert Counter(Path(row["file"]).name for row in recorded) == dict.fromkeys(expected, 1)
     assert set(instance.get_materialized_partitions(dg.AssetKey(["arriving", "out"]))) == expected
     assert arriving.outputs() == {key: f"id\r\n{int(key[:5])}\r\n".encode() for key in expected}
