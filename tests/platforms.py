@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from elspeth_dagster.cli import main
 
-HOME_YAML = "telemetry:\n  enabled: false\nrun_retries:\n  enabled: true\n"
+HOME_YAML = Path(__file__).parent.parent.joinpath("dagster.yaml").read_text()
 BIN = Path(sys.executable).parent
 DEFINITIONS = (
     "from elspeth_dagster.orchestration.definitions import build_definitions\n\n"
@@ -168,4 +168,4 @@ def wait_for(condition: Callable[[], bool], what: str, within_s: float = DEADLIN
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.05)
+        time.sleep(0.1)

@@ -181,6 +181,7 @@ def _job(
     tags = {PIPELINE_TAG: pipeline}
     if settings.max_retries is not None:
         tags["dagster/max_retries"] = str(settings.max_retries)
+        tags["dagster/retry_on_asset_or_op_failure"] = "true"  # whatever Dagster's home says
     return dg.define_asset_job(
         safe_name(pipeline),
         selection=dg.AssetSelection.assets(*assets.keys),

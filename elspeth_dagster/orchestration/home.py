@@ -11,10 +11,20 @@ from sqlalchemy.exc import DBAPIError
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.orchestration.platform import platform_root
 
-_DAGSTER_YAML = (
-    "telemetry:\n  enabled: false\nrun_retries:\n  enabled: true\n"
-    "run_monitoring:\n  enabled: true\n  poll_interval_seconds: 30\n"
-)
+_DAGSTER_YAML = """\
+telemetry:
+  enabled: false
+run_launcher:
+  module: elspeth_dagster.orchestration.launcher
+  class: ForkingRunLauncher
+run_monitoring:
+  enabled: true
+  poll_interval_seconds: 5
+run_retries:
+  enabled: true
+  max_retries: 2
+  retry_on_asset_or_op_failure: false
+"""
 
 _SHOWN_CHARACTERS = 600
 """Dagster's own texts list everything that it would have accepted."""

@@ -27,6 +27,8 @@ CONTENT_TAG = "elspeth/content"
 """What tells the content of a file that arrived from another."""
 ARRIVAL_TAG = "elspeth/arrival"
 """How often a file has come with other content before."""
+WORKER_TAG = ".dagster/elspeth_worker"
+"""A run's process; Dagster shows no tag of that prefix."""
 PARTITION_TAG = "dagster/partition"
 RESUME_TAG = "dagster/is_resume_retry"
 RESERVED = frozenset(

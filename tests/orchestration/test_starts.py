@@ -242,7 +242,9 @@ def test_no_retries_are_none_whatever_the_instance_says(
     platform: Platform, instance: dg.DagsterInstance
 ) -> None:
     platform.pipeline("plain", {**PLAIN, "dagster": {"max_retries": 0}})
-    assert build_definitions("pipelines").resolve_job_def("plain").tags["dagster/max_retries"] == "0"
+    tags = build_definitions("pipelines").resolve_job_def("plain").tags
+    assert tags["dagster/max_retries"] == "0"
+    assert tags["dagster/retry_on_asset_or_op_failure"] == "true"
 
 
 def test_a_limit_below_zero_empties_nothing(platform: Platform, instance: dg.DagsterInstance) -> None:
