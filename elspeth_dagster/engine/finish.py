@@ -143,7 +143,7 @@ def seal_run(work: Work) -> Counts:
     if problems:
         raise BalanceError(work.pipeline, work.run_id, problems)
     counts = counts_of_run(tallies, records=marker["rows"])
-    released = _released_with(work)
+    released = released_with(work)
     results = tuple(
         result.accepted_as(released.get(result.check))
         for result in evaluate(work.compiled.settings.dagster.checks, counts)
@@ -155,8 +155,8 @@ def seal_run(work: Work) -> Counts:
     return counts
 
 
-def _released_with(work: Work) -> dict[str, CheckResult]:
-    """What the checks said when the run was let pass, by their names."""
+def released_with(work: Work) -> dict[str, CheckResult]:
+    """What the checks said when a run was let pass, by their names."""
     facts = reads.marker(work.landscape, work.run_id, CHECKED)
     return {result.check: result for result in Verdict.of_facts(facts).results} if facts else {}
 

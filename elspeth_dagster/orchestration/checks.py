@@ -1,11 +1,13 @@
 """Asset checks: the balance of a run, and what its settings ask for."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 
 from elspeth_dagster.engine.checks import Acceptance, CheckResult, Verdict
+from elspeth_dagster.engine.finish import released_with
 from elspeth_dagster.engine.work import Work
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.orchestration.attempt import ancestors
@@ -13,6 +15,7 @@ from elspeth_dagster.orchestration.names import (
     ACCEPT_CHECKS_TAG,
     ACCEPTED_BY_TAG,
     ACCEPTING_TAGS,
+    graph_name,
     safe_name,
 )
 from elspeth_dagster.orchestration.partitions import key_of_run
@@ -113,6 +116,19 @@ def results(verdict: Verdict, asset: dg.AssetKey, run_id: str) -> Iterator[dg.As
             check_name=result.check, asset_key=asset, passed=result.passed,
             severity=_severity(result), metadata=_facts(result, run_id), description=_said(result),
         )  # fmt: skip
+
+
+def news(
+    context: dg.OpExecutionContext, work: Work, final: Verdict, asset: dg.AssetKey
+) -> tuple[dg.AssetCheckResult, ...]:
+    """What the checks say of a run that is complete, where its Dagster run has not said the same before.
+
+    Dagster takes what is evaluated last for the state of a check, whatever run it is of.
+    """
+    steps = context.run.step_keys_to_execute
+    said = released_with(work) if steps is None or f"{graph_name(work.pipeline)}.check_run" in steps else {}
+    changed = tuple(result for result in final.results if said.get(result.check) != result)
+    return tuple(results(replace(final, results=changed), asset, work.run_id))
 
 
 def balanced(asset: dg.AssetKey, metadata: dict[str, Any], *, published: bool) -> dg.AssetCheckResult:

@@ -201,7 +201,7 @@ class PipelineOps:
                 counts = seal_run(work)
                 tallies = reads.tallies(work.landscape, work.run_id)
                 final = final_verdict(work.landscape, work.run_id)
-                judged = checks.results(final, asset, work.run_id) if final else ()
+                judged = checks.news(context, work, final, asset) if final else ()
                 observed = metadata.of_run(work.run_id, counts)
                 facts = metadata.of_rows(work, counts)
             context.log.info(stories.summary(compiled.graph, work.run_id, counts, tallies))
