@@ -29,7 +29,7 @@ _QUEUE_YAML = (
     "  config: {max_concurrent_runs: 10, dequeue_interval_seconds: 1}\n"
 )
 _MONITORED_YAML = HOME_YAML.replace(
-    "poll_interval_seconds: 5", "poll_interval_seconds: 2\n  start_timeout_seconds: 30"
+    "poll_interval_seconds: 5", "poll_interval_seconds: 2\n  start_timeout_seconds: 60"
 )
 _EVENTS_YAML = (
     "event_log_storage:\n  module: dagster._core.storage.event_log\n"
