@@ -39,13 +39,13 @@ def schedules(compiled: Compiled, job: Any) -> tuple[dg.ScheduleDefinition, ...]
 
     def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         if not compiled.settings.dagster.is_partitioned:
-            return dg.RunRequest(tags=_begun_again(compiled))
+            return dg.RunRequest()
         key = _due(compiled, context)
         if key is None:
             by_file = compiled.settings.dagster.sensor is not None
             return dg.SkipReason(_NOT_WATCHED if by_file else "no partition is over yet")
         partitions.remember(compiled, context.instance, key)
-        return dg.RunRequest(partition_key=key, tags=_begun_again(compiled))
+        return dg.RunRequest(partition_key=key)
 
     try:
         schedule = dg.ScheduleDefinition(
@@ -59,16 +59,6 @@ def schedules(compiled: Compiled, job: Any) -> tuple[dg.ScheduleDefinition, ...]
     except (dg.DagsterInvalidDefinitionError, ValueError) as error:
         raise ScheduleError(compiled, error) from error
     return (schedule,)
-
-
-def _begun_again(compiled: Compiled) -> dict[str, str]:
-    """Tags by which Dagster's daemon begins a run again that was lost, and leaves one that failed at a step.
-
-    A pipeline whose settings say how often it is to be re-executed has them from there.
-    """
-    if compiled.settings.dagster.max_retries is not None:
-        return {}
-    return {"dagster/max_retries": "2", "dagster/retry_on_asset_or_op_failure": "false"}
 
 
 def _due(compiled: Compiled, context: dg.ScheduleEvaluationContext) -> str | None:
@@ -102,7 +92,7 @@ def sensors(compiled: Compiled, job: Any) -> tuple[dg.SensorDefinition, ...]:
             reason = f"no new file; {waiting} not yet settled or readable" if waiting else "no new file"
             return dg.SensorResult(skip_reason=reason, cursor=seen)
         return dg.SensorResult(
-            run_requests=[_request(compiled, file) for file in arrived],
+            run_requests=[_request(file) for file in arrived],
             dynamic_partitions_requests=[known.build_add_request([file.key for file in arrived])],
             cursor=seen,
         )
@@ -118,12 +108,12 @@ def sensors(compiled: Compiled, job: Any) -> tuple[dg.SensorDefinition, ...]:
     )
 
 
-def _request(compiled: Compiled, file: Arrived) -> dg.RunRequest:
+def _request(file: Arrived) -> dg.RunRequest:
     # Dagster takes a run key only once: so a daemon that died in the middle of a tick starts no run twice.
     return dg.RunRequest(
         partition_key=file.key,
         run_key=f"{file.key} {file.content} {file.arrival}",
-        tags={CONTENT_TAG: file.content, ARRIVAL_TAG: str(file.arrival), **_begun_again(compiled)},
+        tags={CONTENT_TAG: file.content, ARRIVAL_TAG: str(file.arrival)},
     )
 
 

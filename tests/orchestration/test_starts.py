@@ -224,18 +224,18 @@ def test_a_plain_schedule(platform: Platform, instance: dg.DagsterInstance) -> N
     assert platform.outputs() == {"plain.csv": b"id\r\n1\r\n"}
 
 
-@pytest.mark.parametrize("settings", [PLAIN, DAILY], ids=["plain", "daily"])
-def test_a_scheduled_run_that_was_lost_is_begun_again_unless_the_settings_say_how_often(
-    platform: Platform, instance: dg.DagsterInstance, settings: dict[str, Any]
+@pytest.mark.parametrize(("retries", "at_a_step"), [(None, False), (5, True)])
+def test_a_run_that_was_lost_is_begun_again_and_one_that_failed_at_a_step_only_if_asked_for(
+    platform: Platform, instance: dg.DagsterInstance, retries: int | None, at_a_step: bool
 ) -> None:
-    at = datetime(2026, 5, 5, 4, tzinfo=UTC)
-    platform.pipeline("plain", settings)
-    (request,) = scheduled(instance, "plain", at).run_requests
-    assert request.tags["dagster/max_retries"] == "2"
-    assert request.tags["dagster/retry_on_asset_or_op_failure"] == "false"
-    platform.pipeline("plain", {**settings, "dagster": {**settings["dagster"], "max_retries": 5}})
-    (request,) = scheduled(instance, "plain", at).run_requests
-    assert "dagster/retry_on_asset_or_op_failure" not in request.tags
+    platform.pipeline("plain", {**PLAIN, "dagster": {"max_retries": retries}})
+    job = build_definitions("pipelines").resolve_job_def("plain")
+    run = instance.create_run_for_job(job, tags=dict(job.run_tags))
+    instance.report_run_failed(run, "its process is gone")
+    lost = instance.get_run_by_id(run.run_id)
+    assert lost is not None
+    assert auto_reexecution_should_retry_run(instance, lost, RunFailureReason.RUN_EXCEPTION)
+    assert auto_reexecution_should_retry_run(instance, lost, RunFailureReason.STEP_FAILURE) is at_a_step
 
 
 def test_no_retries_are_none_whatever_the_instance_says(
