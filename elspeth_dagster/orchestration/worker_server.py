@@ -57,9 +57,10 @@ def _main() -> None:
         return
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.path.insert(0, "")  # as where Dagster starts the process of a run
     with Path(os.devnull).open() as nothing:
-        sys.stdin = nothing
-        api_cli(["execute_run", execute_run])
+        os.dup2(nothing.fileno(), sys.stdin.fileno())  # or what a run starts would read the requests
+    api_cli(["execute_run", execute_run])
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ class Workers:
 
     def _start(self, execute_run: str, begun: Callable[[Process], None]) -> None:
         if self._server is None:
-            command = [sys.executable, "-m", _SERVER]
+            command = [sys.executable, "-P", "-m", _SERVER]
             self._server = subprocess.Popen(  # noqa: S603 - a module of ours
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )

@@ -21,10 +21,26 @@ pytestmark = pytest.mark.dagster_process
 
 _AT_ONCE_YAML = "run_coordinator: {module: dagster.core.run_coordinator, class: DefaultRunCoordinator}\n"
 COPIED = {
-    "source": {"plugin": "csv", "on_success": "out",
+    "source": {"plugin": "csv", "on_success": "read",
                "options": {"path": "in.csv", "on_validation_failure": "discard"}},
+    "transforms": [{"name": "nosy", "plugin": "nosy", "input": "read",
+                    "on_success": "out", "on_error": "discard"}],
     "sinks": {"out": {"plugin": "csv", "options": {"path": "output/out.csv"}}},
 }  # fmt: skip
+
+NOSY = """
+import subprocess
+import sys
+
+from elspeth_dagster.plugins import RowTransform
+
+
+class Nosy(RowTransform):
+    def process(self, row):
+        print("what a run prints")
+        told = subprocess.run(["cat"], capture_output=True, text=True).stdout
+        return row | {"heard": told + sys.stdin.read()}
+"""
 
 
 @pytest.fixture
@@ -95,13 +111,14 @@ def test_the_runs_process_outlives_the_one_that_launched_it(
     platform.write("definitions.py", DEFINITIONS)
     platform.write("workspace.yaml", "load_from: [{python_file: {relative_path: definitions.py}}]\n")
     platform.pipeline("copied", COPIED)
+    platform.plugin("nosy", NOSY)
     platform.write("in.csv", "id\n1\n")
     launched = platform.execute(BIN / "dagster", "job", "launch", "-w", "workspace.yaml", "-j", "copied")
     assert launched.code == 0, launched.err
     wait_for(lambda: instance.get_runs()[0].is_finished, "its end")
     (run,) = instance.get_runs()
     assert run.status is dg.DagsterRunStatus.SUCCESS
-    assert platform.outputs() == {"out.csv": b"id\r\n1\r\n"}
+    assert platform.outputs() == {"out.csv": b"id,heard\r\n1,\r\n"}
     run_id, worker = json.loads(run.tags[WORKER_TAG])
     assert run_id == run.run_id
     wait_for(lambda: gone(Process(**worker)), "the end of its process")
