@@ -1,5 +1,6 @@
 """What is wrong with partitions, before a row is read: files that would overwrite each other."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
@@ -8,6 +9,7 @@ from elspeth_dagster.plugins.base import Plugin
 from elspeth_dagster.plugins.sinks.database import DatabaseSink
 from elspeth_dagster.plugins.sinks.file import FileMode, FileSink
 from elspeth_dagster.plugins.targets import could_be_watched
+from elspeth_dagster.settings.dagster_section import SensorSettings
 from elspeth_dagster.settings.errors import Problem
 from elspeth_dagster.settings.locations import KeyPath
 from elspeth_dagster.settings.nodes import SinkSettings, SourceSettings
@@ -37,11 +39,9 @@ def partition_problems(settings: Settings, plugins: Mapping[str, Plugin]) -> Ite
         message = "each file that arrives is a partition already; remove 'partitions' or 'sensor'"
         yield settings.problem(("dagster", "partitions"), message)
     for name, sink in settings.sinks.items():
-        option, otherwise = _overwritten(plugins.get(name))
+        option, remedies = _overwritten(plugins.get(name), settings.dagster.sensor)
         if option:
-            message = (
-                f"each partition would overwrite it; put {PLACEHOLDER} into it, or add with '{otherwise}'"
-            )
+            message = f"each partition would overwrite it; {', or '.join(remedies)}"
             yield settings.problem((*sink.path, "options", option), message)
     yield from _sensor_problems(settings)
 
@@ -52,13 +52,24 @@ def are_apart(settings: Settings) -> bool:
     return settings.dagster.is_partitioned and all(PLACEHOLDER in f"{path}{url}" for path, url in places)
 
 
-def _overwritten(plugin: Plugin | None) -> tuple[str, str]:
+def _overwritten(plugin: Plugin | None, sensor: SensorSettings | None) -> tuple[str, list[str]]:
     """The option that names what every run makes anew, and what to write instead; empty if there is none."""
     if isinstance(plugin, FileSink) and plugin.mode is FileMode.WRITE and PLACEHOLDER not in plugin.path:
-        return "path", "mode: append"
+        adding = ["add with 'mode: append'"] if "mode" in plugin.Options.model_fields else []
+        return "path", [_with_placeholder("path", plugin.path, sensor), *adding]
     if isinstance(plugin, DatabaseSink) and plugin.replaces and PLACEHOLDER not in plugin.options.url:
-        return "url", "if_exists: append"
-    return "", ""
+        apart = [_with_placeholder("url", plugin.options.url, sensor)] if plugin.url.is_sqlite else []
+        return "url", [*apart, "add with 'if_exists: append'"]
+    return "", []
+
+
+def _with_placeholder(option: str, value: str, sensor: SensorSettings | None) -> str:
+    """What to write so that each partition has a file of its own; the key of a file ends as the file does."""
+    folder, slash, name = value.rpartition("/")
+    file = PurePath(name)
+    suffix = "" if sensor and PurePath(sensor.watch).suffix == file.suffix else file.suffix
+    filled = json.dumps(f"{folder}{slash}{file.stem}/{PLACEHOLDER}{suffix}", ensure_ascii=False)
+    return f"write {option}: {filled}, with the quotes"
 
 
 def _unfilled(plugin: Plugin | None) -> str:

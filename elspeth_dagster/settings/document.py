@@ -1,5 +1,6 @@
 """A YAML file as plain data, with the place of every key; within limits that no honest file meets."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,10 @@ from elspeth_dagster.settings.composer import Composer
 from elspeth_dagster.settings.errors import Problem, SettingsError
 from elspeth_dagster.settings.locations import Locations
 from elspeth_dagster.settings.reading import UnreadableError, check_printable, read_text
+
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
+_BRACES = re.compile(r"\$?\{[^{}\s:,]+\}")
+"""What stands for a text of its own, and is a mapping to YAML."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,8 @@ def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
     found = lines[line - 1] if 0 < line <= len(lines) else ""
     if "\t" in found[: len(found) - len(found.lstrip())]:
         message += "; the line is indented with a tab, and YAML takes spaces only"
-    elif "${" in found:
-        message += "; within { } and [ ], put what holds ${…} in quotes"
+    elif braces := _BRACES.search(_QUOTED.sub("", found)):
+        message += f"; put the whole text that holds {braces[0]} in quotes"
     elif error.problem and "cannot start any token" in error.problem:
         message += "; put the value in quotes"
     return Problem(file, line, column, "", message)

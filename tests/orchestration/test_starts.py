@@ -311,8 +311,20 @@ def change(document: dict[str, Any], where: str, value: Any) -> dict[str, Any]:
             DAILY,
             "sinks.out.options.path",
             "output/x.csv",
-            "each partition would overwrite it; put {partition}",
+            (
+                'each partition would overwrite it; write path: "output/x/{partition}.csv", with the quotes, '
+                "or add with 'mode: append'"
+            ),
         ),
+        (DAILY, "sinks.out.options.path", "x", 'write path: "x/{partition}", with the quotes, or add'),
+        (
+            DAILY,
+            "sinks.out",
+            {"plugin": "parquet", "options": {"path": "output/x.parquet"}},
+            'write path: "output/x/{partition}.parquet", with the quotes\n',
+        ),
+        (ARRIVING, "sinks.out.options.path", "output/x.csv", 'write path: "output/x/{partition}", with'),
+        (ARRIVING, "sinks.out.options.path", "x.tsv", 'write path: "x/{partition}.tsv", with'),
         (DAILY, "dagster", None, "the pipeline has no partitions; add 'dagster.partitions'"),
         (DAILY, "dagster.sensor", {"watch": "in/*"}, "each file that arrives is a partition already"),
         (ARRIVING, "sinks.out.options.path", "in/{partition}", "would be watched too"),
@@ -358,7 +370,10 @@ def test_replacing_a_table_for_each_partition(platform: Platform) -> None:
     replaces = change(document, "sinks.out.options.if_exists", "replace")
     answer = platform.elspeth("validate", platform.pipeline("replaces", replaces))
     assert answer.code == 2
-    assert "each partition would overwrite it" in answer.err
+    assert 'overwrite it; write url: "sqlite:///output/x/{partition}.db", with the quotes, or' in answer.err
+    server = change(replaces, "sinks.out.options.url", "postgresql://loader@db.example.org/x")
+    answer = platform.elspeth("validate", platform.pipeline("server", server))
+    assert "each partition would overwrite it; add with 'if_exists: append'" in answer.err
     each = change(replaces, "sinks.out.options.url", "sqlite:///output/{partition}.db")
     settings = platform.pipeline("each", each)
     platform.write("in/2026-01-01.csv", "id\n1\n")

@@ -48,10 +48,9 @@ def message(tmp_path: Path, content: bytes) -> str:
             b"a: {b: ${X}}\n",
             ":1: not valid YAML: did not find expected ',' or '}', while parsing a flow mapping",
         ),
-        (
-            b"a: {b: ${X}}\n",
-            "within { } and [ ], put what holds ${…} in quotes",
-        ),
+        (b"a: {b: ${X}}\n", "; put the whole text that holds ${X} in quotes"),
+        (b"a: {b: out/{partition}.csv}\n", "; put the whole text that holds {partition} in quotes"),
+        (b"a:\n  b: {partition}.csv\n", "; put the whole text that holds {partition} in quotes"),
         (b"a: 'open\n", "while scanning a quoted scalar that begins in line 1"),
         (b"a: 1\n  b: 2\n", ":2: not valid YAML: mapping values are not allowed"),
         (b"ok: 1\nna\xffme: 1\n", ":2: is not UTF-8 text: byte 0xff at column 3"),
@@ -85,6 +84,11 @@ def message(tmp_path: Path, content: bytes) -> str:
 )
 def test_a_file_that_is_no_settings_file_says_why(tmp_path: Path, content: bytes, expected: str) -> None:
     assert expected in message(tmp_path, content)
+
+
+def test_what_stands_in_quotes_already_is_not_to_be_put_there(tmp_path: Path) -> None:
+    told = message(tmp_path, b"a: {b: 'out/{partition}.csv', c: d e: f}\n")
+    assert told.endswith("while parsing a flow mapping that begins in line 1")
 
 
 def test_aliases_do_not_get_around_the_limit_of_depth(tmp_path: Path) -> None:
