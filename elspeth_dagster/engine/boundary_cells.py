@@ -26,12 +26,14 @@ class _Columns:
         columns: The fields of valid rows, in their order.
         errors: Position to what is wrong with its fields.
         everywhere: What is wrong with all of them.
+        header: What may be wrong with the header, so that all of them are.
     """
 
     count: int
     columns: dict[str, Column] = field(default_factory=dict)
     errors: dict[int, list[Reason]] = field(default_factory=dict)
     everywhere: list[Reason] = field(default_factory=list)
+    header: Reason = field(default_factory=dict)
 
     @property
     def valid(self) -> pa.Array:
@@ -42,7 +44,8 @@ class _Columns:
 
     def reason(self, position: int) -> Reason:
         """Why one of them is not."""
-        return reasons.of_fields(self.everywhere + self.errors.get(position, []))
+        header = self.header if self.everywhere else {}
+        return reasons.of_fields(self.everywhere + self.errors.get(position, []), header)
 
 
 def cross_cells(records: Records, schema: Schema) -> tuple[Rows, Rows, Mapping[int, Reason]]:
@@ -54,7 +57,8 @@ def cross_cells(records: Records, schema: Schema) -> tuple[Rows, Rows, Mapping[i
     if not whole:
         cells = {name: values.filter(cut) for name, values in cells.items()}
     cut_tokens = tokens if whole else tokens.filter(cut)
-    coerced = _coerce(cells, len(cut_tokens), schema)
+    header = reasons.of_header(records.originals.values())
+    coerced = _coerce(cells, len(cut_tokens), schema, header)
     rows = Rows.uniform(cut_tokens, coerced.columns, _only(records.originals, coerced.columns))
     received = {name: Column(values) for name, values in cells.items()}
     rejected = Rows.uniform(cut_tokens, received, records.originals)
@@ -65,12 +69,12 @@ def cross_cells(records: Records, schema: Schema) -> tuple[Rows, Rows, Mapping[i
     why = [coerced.reason(place) for place in places]
     rejected = rejected.filter(pc.invert(valid))
     if not whole:
-        rejected, why = _with_problems(records, tokens, rejected, why)
+        rejected, why = _with_problems(records, tokens, rejected, why, header)
     return rows.filter(valid), rejected, dict(enumerate(why))
 
 
-def _coerce(cells: Mapping[str, pa.Array], count: int, schema: Schema) -> _Columns:
-    done = _Columns(count)
+def _coerce(cells: Mapping[str, pa.Array], count: int, schema: Schema, header: Reason) -> _Columns:
+    done = _Columns(count, header=header)
     for spec in schema.fields:
         if spec.name in cells:
             coerced = coerce_text_column(cells[spec.name], spec)
@@ -96,13 +100,13 @@ def _only(originals: Mapping[str, str], columns: Mapping[str, Column]) -> dict[s
 
 
 def _with_problems(
-    records: Records, tokens: pa.Array, rejected: Rows, why: list[Reason]
+    records: Records, tokens: pa.Array, rejected: Rows, why: list[Reason], header: Reason
 ) -> tuple[Rows, list[Reason]]:
     """The rejected rows with the records that could not be cut in their places."""
     uncut = records.problems.is_valid()
     shown = [orjson.loads(text) for text in records.problem_records.filter(uncut).to_pylist()]
     unread = Rows.from_dicts(tokens.filter(uncut), shown)
     together = Rows.concat([rejected, unread]) if rejected.num_rows else unread
-    why = why + [reasons.of_problem(text) for text in records.problems.filter(uncut).to_pylist()]
+    why = why + [reasons.of_problem(text, header) for text in records.problems.filter(uncut).to_pylist()]
     order = pc.sort_indices(together.tokens)
     return together.take(order), [why[place] for place in order.to_pylist()]

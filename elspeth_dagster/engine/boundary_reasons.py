@@ -1,6 +1,6 @@
 """Why a record did not get over the boundary, in words of bounded length."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from elspeth_dagster.plugins.base import Reason
@@ -8,17 +8,31 @@ from elspeth_dagster.rows.fields import FieldSpec
 from elspeth_dagster.rows.learned import Conflict
 
 _SHOWN_CHARACTERS = 200
+_DELIMITERS = (";", "\t", "|", ",")
 
 
-def of_problem(text: str) -> Reason:
+def of_header(originals: Collection[str]) -> Reason:
+    """What every reason says first where the header is one field that looks like several; else nothing."""
+    header, *others = originals or [""]
+    mark = max(_DELIMITERS, key=header.count)
+    if others or mark not in header:
+        return {}
+    written = '"\\t"' if mark == "\t" else repr(mark)
+    times = "once" if header.count(mark) == 1 else f"{header.count(mark)} times"
+    return {"header": f"one field that holds {written} {times}; delimiter: {written} may be meant"}
+
+
+def of_problem(text: str, header: Reason | None = None) -> Reason:
     """The reason of a record that could not be cut, from `Records.problems`."""
     kind, _, detail = text.partition(": ")
-    return {"reason": kind, "error": detail} if detail else {"reason": "unreadable", "error": kind}
+    if not detail:
+        kind, detail = "unreadable", kind
+    return {"reason": kind, **(header or {}), "error": detail}
 
 
-def of_fields(errors: Iterable[Reason]) -> Reason:
+def of_fields(errors: Iterable[Reason], header: Reason | None = None) -> Reason:
     """The reason of a record whose fields do not fit the schema."""
-    return {"reason": "validation_failed", "errors": list(errors)}
+    return {"reason": "validation_failed", **(header or {}), "errors": list(errors)}
 
 
 def of_conflicts(conflicts: Iterable[Conflict]) -> Reason:

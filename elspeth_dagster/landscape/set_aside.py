@@ -99,6 +99,8 @@ def _word(reason: str) -> str:
     about = [told, *(error for error in told.get("errors", ()) if isinstance(error, Mapping))]
     fields = [_field(facts) for facts in about if "field" in facts]
     word = str(told.get("reason", "no reason given"))
+    if "header" in told:
+        return f"{word}: the header is {told['header']}"
     return f"{word}: {', '.join(fields)}" if fields else word
 
 

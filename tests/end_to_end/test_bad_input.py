@@ -196,6 +196,15 @@ def test_too_few_and_too_many_cells_are_set_aside_as_they_were(platform: Platfor
     assert (long["__raw_line__"], long["__line_number__"], long["__row_number__"]) == ("4,5,6", 4, 3)
 
 
+def test_another_delimiter_is_what_the_summary_tells(platform: Platform) -> None:
+    platform.write("in.csv", "id;name;price\n1;ball;2,50\n2;cup;3\n")
+    settings = platform.pipeline("bad_input", csv_settings(fixed("id: int", "name: str", "price: str")))
+    said = " ".join(platform.elspeth("run", settings).out.split())
+    told = "the header is one field that holds ';' 2 times; delimiter: ';' may be meant: 1, row"
+    assert f"set aside: source: cell_count: {told} 0" in said
+    assert f"set aside: source: validation_failed: {told} 1" in said
+
+
 @pytest.mark.parametrize("header", ["id,name,id", "Id!,name,id"], ids=["same", "same_when_normalised"])
 def test_duplicate_headers_are_refused_with_their_places(platform: Platform, header: str) -> None:
     platform.write("in.csv", f"{header}\n1,x,2\n")

@@ -1,5 +1,6 @@
 """The boundary for text cells."""
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -129,6 +130,29 @@ def test_undeclared_columns_fail_every_row_of_a_fixed_schema() -> None:
     assert got.quarantined.to_dicts() == [{"a": "1", "x": "3", "y": "5"}, {"a": "2", "x": "4", "y": "6"}]
     assert [error["field"] for error in got.reasons[0]["errors"]] == ["x", "y"]
     assert got.reasons[0]["errors"][0]["found"] == "an undeclared field"
+
+
+@pytest.mark.parametrize(
+    ("original", "hint"),
+    [
+        ("a;b;c", "one field that holds ';' 2 times; delimiter: ';' may be meant"),
+        ("a\tb", 'one field that holds "\\t" once; delimiter: "\\t" may be meant'),
+        ("a, total|b|c", "one field that holds '|' 2 times; delimiter: '|' may be meant"),
+        ("abc", None),
+    ],
+)
+def test_a_header_that_is_one_field_is_told_of_first(original: str, hint: str | None) -> None:
+    records = replace(
+        cells({"a_b_c": ["1;2;3", None]}, [None, "cell_count: x"]), originals={"a_b_c": original}
+    )
+    reasons = cross(records, schema("fixed", "a: int", "b: int")).reasons
+    assert [reason.get("header") for reason in reasons.values()] == [hint, hint]
+    assert list(reasons[0])[:2] == ["reason", "header" if hint else "errors"]
+
+
+def test_a_header_is_not_to_blame_for_one_cell() -> None:
+    records = replace(cells({"a_b": ["x"]}), originals={"a_b": "a;b"})
+    assert "header" not in cross(records, schema("fixed", "a_b: int")).reasons[0]
 
 
 @pytest.mark.parametrize(
