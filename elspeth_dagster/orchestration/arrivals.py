@@ -35,6 +35,24 @@ class Arrived:
 
 
 @dataclass(frozen=True)
+class Look:
+    """What one look found.
+
+    Attributes:
+        cursor: Where the next one goes on.
+        arrived: The files to run.
+        waiting: How many others are there but not yet taken: too many at once, still being written, not
+            readable, or not read in time.
+        remark: What to say of it when there is no file to run.
+    """
+
+    cursor: str
+    arrived: list[Arrived]
+    waiting: int
+    remark: str
+
+
+@dataclass(frozen=True)
 class _File:
     key: str
     path: Path
@@ -73,13 +91,15 @@ class Arrivals:
     limit: int = MAX_ARRIVALS
     look_seconds: float = LOOK_SECONDS
 
-    def look(self, cursor: str | None) -> tuple[str, list[Arrived], int]:
+    @property
+    def folder(self) -> Path:
+        """The watched folder."""
+        return self.root / watched_folder(self.watch)
+
+    def look(self, cursor: str | None) -> Look:
         """What has arrived since the last look.
 
-        Returns:
-            The next cursor, the files to run, and how many others are there but not yet taken: too many at
-            once, still being written, or not readable. A file that is gone is forgotten, and known again by
-            `earlier` when it comes back.
+        A file that is gone is forgotten, and known again by `earlier` when it comes back.
         """
         cursor = cursor or ""
         known = self.memory.recall(cursor) or {}
@@ -111,11 +131,19 @@ class Arrivals:
                 arrived.append(this)
         if seen != known:
             cursor = self.memory.keep(cursor, seen)
-        return cursor, arrived, waiting
+        return Look(cursor, arrived, waiting, self._remark(waiting, late=time.monotonic() >= deadline))
+
+    def _remark(self, waiting: int, *, late: bool) -> str:
+        if not self.folder.is_dir():
+            return f"there is no folder {self.folder}"
+        if not waiting:
+            return "no new file"
+        many = f"no new file; {waiting} not yet settled or readable"
+        return f"{many}, or not looked at within {self.look_seconds:g} seconds" if late else many
 
     def _files(self, known: Seen) -> list[_File]:
         """The files that are there; a link is left out where what it leads to is there as well."""
-        folder = self.root / watched_folder(self.watch)
+        folder = self.folder
         found: dict[tuple[int, int], list[_File]] = {}
         for path in paths_below(folder, wanted_below(self.watch)):
             try:

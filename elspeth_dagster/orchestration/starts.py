@@ -87,14 +87,13 @@ def sensors(compiled: Compiled, job: Any) -> tuple[dg.SensorDefinition, ...]:
             earlier=lambda key: _earlier(context.instance, str(known.name), job.name, key),
             warn=context.log.warning,
         )
-        seen, arrived, waiting = arrivals.look(context.cursor)
-        if not arrived:
-            reason = f"no new file; {waiting} not yet settled or readable" if waiting else "no new file"
-            return dg.SensorResult(skip_reason=reason, cursor=seen)
+        found = arrivals.look(context.cursor)
+        if not found.arrived:
+            return dg.SensorResult(skip_reason=found.remark, cursor=found.cursor)
         return dg.SensorResult(
-            run_requests=[_request(file) for file in arrived],
-            dynamic_partitions_requests=[known.build_add_request([file.key for file in arrived])],
-            cursor=seen,
+            run_requests=[_request(file) for file in found.arrived],
+            dynamic_partitions_requests=[known.build_add_request([file.key for file in found.arrived])],
+            cursor=found.cursor,
         )
 
     return (

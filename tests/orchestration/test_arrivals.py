@@ -25,6 +25,7 @@ class Watcher:
         self.warnings: list[str] = []
         self.cursor: str | None = None
         self.waiting = 0
+        self.remark = ""
         self.arrivals = Arrivals(
             memory=Memory(root / "memory" / "in.json"), root=root, watch=watch, settle_seconds=settle_seconds,
             earlier=self.runs.get, warn=self.warnings.append, limit=limit,
@@ -32,9 +33,10 @@ class Watcher:
 
     def look(self) -> list[tuple[str, int]]:
         """Keys and arrivals of what one look takes."""
-        self.cursor, arrived, self.waiting = self.arrivals.look(self.cursor)
-        self.runs |= {file.key: file for file in arrived}
-        return [(file.key, file.arrival) for file in arrived]
+        found = self.arrivals.look(self.cursor)
+        self.cursor, self.waiting, self.remark = found.cursor, found.waiting, found.remark
+        self.runs |= {file.key: file for file in found.arrived}
+        return [(file.key, file.arrival) for file in found.arrived]
 
 
 @pytest.fixture
@@ -121,8 +123,8 @@ def test_a_look_that_dagster_has_not_taken_does_not_count(
     watcher.look()
     taken = watcher.cursor
     put(tmp_path, "b.csv", "two")
-    assert [file.key for file in watcher.arrivals.look(taken)[1]] == ["b.csv"]
-    assert [file.key for file in watcher.arrivals.look(taken)[1]] == ["b.csv"]
+    assert [file.key for file in watcher.arrivals.look(taken).arrived] == ["b.csv"]
+    assert [file.key for file in watcher.arrivals.look(taken).arrived] == ["b.csv"]
     assert watcher.look() == [("b.csv", 0)]
     assert watcher.look() == []
 
@@ -140,8 +142,8 @@ def test_a_look_that_is_only_tried_out_makes_no_file_be_missed(
         cursors.append(watcher.cursor)
     put(tmp_path, "new.csv", "new")
     for _ in range(8):
-        _, arrived, _ = watcher.arrivals.look(None if back is None else cursors[back])
-        assert [file.key for file in arrived] == ["new.csv"]
+        found = watcher.arrivals.look(None if back is None else cursors[back])
+        assert [file.key for file in found.arrived] == ["new.csv"]
     assert watcher.look() == [("new.csv", 0)]
     assert watcher.look() == []
 
@@ -309,6 +311,26 @@ def test_a_listing_that_takes_long_leaves_time_to_read(
     for name in ("b.csv", "c.csv"):
         put(tmp_path, name, name)
     assert [len(watcher.look()) for _ in range(3)] == [1, 1, 0], "one at least"
+
+
+def test_a_look_without_a_file_says_why(watching: Callable[..., Watcher], tmp_path: Path) -> None:
+    watcher = watching("inbox/*.csv")
+    assert (watcher.look(), watcher.remark) == ([], f"there is no folder {tmp_path / 'inbox'}")
+    watcher = watching(settle_seconds=60)
+    assert (watcher.look(), watcher.remark) == ([], "no new file")
+    put(tmp_path, "a.csv", "a")
+    assert (watcher.look(), watcher.remark) == ([], "no new file; 1 not yet settled or readable")
+
+
+def test_a_look_that_has_no_time_left_says_so(watching: Callable[..., Watcher], tmp_path: Path) -> None:
+    watcher = watching()
+    path = put(tmp_path, "a.csv", "a")
+    watcher.look()
+    watcher.arrivals = replace(watcher.arrivals, look_seconds=0)
+    put(tmp_path, "b.csv", "b")
+    os.utime(path, (1, 1))  # the oldest one is read again, and is no other
+    assert watcher.look() == []
+    assert watcher.remark == "no new file; 1 not yet settled or readable, or not looked at within 0 seconds"
 
 
 def test_a_file_that_takes_too_long_to_read_is_told_by_size_and_time(
