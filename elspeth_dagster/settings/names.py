@@ -1,6 +1,7 @@
 """Which names nodes, sinks and connections may have: section 1.4 of the format."""
 
 import re
+import unicodedata
 
 from elspeth_dagster.errors import ElspethError
 
@@ -92,5 +93,7 @@ def _found(name: str) -> str:
 
 
 def _proposal(name: str) -> str:
-    proposal = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_")[:MAX_NODE_NAME]
+    plain = unicodedata.normalize("NFKD", name.replace("ß", "ss"))
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    proposal = re.sub(r"[^A-Za-z0-9_]+", "_", plain).strip("_")[:MAX_NODE_NAME]
     return f", such as '{proposal}'" if proposal and _NODE.fullmatch(proposal) else ""

@@ -48,6 +48,8 @@ def test_connection_names(text: str) -> None:
     [
         (names.node_name, "my node", "found 'my node'; a node's name is a letter, then letters a to z"),
         (names.node_name, "my node", "such as 'my_node'"),
+        (names.node_name, "je_prüfgröße", "such as 'je_prufgrosse'"),
+        (names.sink_name, "à vérifier", "such as 'a_verifier'"),
         (names.node_name, "1a", "found '1a'"),
         (names.node_name, "source", "'source' is the name of the pipeline's source"),
         (
