@@ -71,6 +71,13 @@ _FIELD_KEYS = ("name", "type", "required")
 _FORMERLY = {"strict": "fixed", "free": "flexible", "dynamic": "observed"}
 _TYPES = ", ".join(kind.value for kind in FieldType)
 _MODES = ", ".join(mode.value for mode in SchemaMode)
+_MEANT = {
+    **dict.fromkeys(("integer", "bigint", "smallint", "long", "int32", "int64"), FieldType.INT),
+    **dict.fromkeys(("double", "number", "real", "float32", "float64"), FieldType.FLOAT),
+    **dict.fromkeys(("string", "text", "varchar", "char", "uuid"), FieldType.STR),
+    "boolean": FieldType.BOOL,
+}
+_NOT_THERE = ("date", "datetime", "time", "timestamp", "decimal", "numeric", "money")
 _SPEC = re.compile(r"([^:\s]+):\s*([^\s?]+)(\?)?")
 
 
@@ -160,8 +167,20 @@ def _parse_field_mapping(item: dict[Any, Any], path: SchemaPath) -> FieldSpec:
 def _parse_type(value: Any, path: SchemaPath) -> FieldType:
     types: dict[Any, FieldType] = {kind.value: kind for kind in FieldType}
     if not isinstance(value, str) or value not in types:
-        raise SchemaError(path, f"unknown type {_described(value)}; a field's type is one of {_TYPES}")
+        message = f"unknown type {_described(value)}; a field's type is one of {_TYPES}{_meant(value)}"
+        raise SchemaError(path, message)
     return types[value]
+
+
+def _meant(value: Any) -> str:
+    """What the author of an unknown type may mean; SQL's types may have a size, such as `varchar(20)`."""
+    word = str(value).lower().partition("(")[0]
+    if word in _NOT_THERE:
+        return (
+            f"; there is none for a {word}: a str keeps its text as it is, for a gate or transform to check"
+        )
+    meant = next((kind for kind in FieldType if kind.value == word), _MEANT.get(word))
+    return f"; did you mean '{meant.value}'?" if meant else ""
 
 
 def _parse_names(value: Any, key: str, mode: SchemaMode, fields: tuple[FieldSpec, ...]) -> tuple[str, ...]:

@@ -60,6 +60,11 @@ def problem(
         ("required_input_fields: a", "required_input_fields", "found 'a'"),
         ("schema: {mode: strict}", "schema.mode", "'strict' is called 'fixed'"),
         ("schema: {mode: fixed, fields: ['a: integer']}", "schema.fields[0]", "unknown type 'integer'"),
+        ("schema: {mode: fixed, fields: ['a: integer']}", "schema.fields[0]", "did you mean 'int'?"),
+        ("schema: {mode: fixed, fields: ['a: VARCHAR(20)?']}", "schema.fields[0]", "did you mean 'str'?"),
+        ("schema: {mode: fixed, fields: ['a: Float']}", "schema.fields[0]", "did you mean 'float'?"),
+        ("schema: {mode: fixed, fields: ['a: date']}", "schema.fields[0]", "there is none for a date: a str"),
+        ("schema: {mode: fixed, fields: ['a: decimal(9,2)']}", "schema.fields[0]", "none for a decimal:"),
         ("schema: {mode: observed, feilds: []}", "schema.feilds", "unknown key"),
     ],
 )
