@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from elspeth_dagster.errors import ElspethError
-from elspeth_dagster.graph import Graph, NodeFacts, examine
+from elspeth_dagster.graph import Graph, examine
 from elspeth_dagster.plugins.base import Plugin, Transform
 from elspeth_dagster.plugins.batch import BatchPlugin
 from elspeth_dagster.plugins.errors import MisplacedPluginError, OptionsError, UnknownPluginError
@@ -19,7 +19,7 @@ from elspeth_dagster.plugins.registry import PluginSet
 from elspeth_dagster.plugins.sinks.file import FileSink, LaidOutSink
 from elspeth_dagster.plugins.targets import Target, Targets
 from elspeth_dagster.settings.errors import Problem, SettingsError, did_you_mean
-from elspeth_dagster.settings.load import load_settings
+from elspeth_dagster.settings.load import Loaded, load_what_is_valid
 from elspeth_dagster.settings.nodes import (
     AggregationSettings,
     OutputMode,
@@ -72,8 +72,23 @@ def compile_pipeline(path: Path, environ: Mapping[str, str] = os.environ) -> Com
         SettingsError: The file is not as the format has it, or its plugins, options, wiring, schemas or
             conditions are wrong; holds every problem that was found.
     """
-    settings = load_settings(path, environ=environ)
-    return compile_settings(settings, PluginSet.for_settings_file(path))
+    loaded = load_what_is_valid(path, environ=environ)
+    plugins = PluginSet.for_settings_file(path)
+    if loaded.settings is None or loaded.problems:
+        raise SettingsError([*loaded.problems, *_problems_of_others(loaded, plugins)])
+    return compile_settings(loaded.settings, plugins)
+
+
+def _problems_of_others(loaded: Loaded, plugins: PluginSet) -> Iterator[Problem]:
+    """What is wrong with the plugins and options of nodes that nothing was found in so far."""
+    if loaded.settings is None:
+        return
+    made = _Made(loaded.settings, plugins)
+    for kind, node in _plugin_nodes(loaded.settings):
+        place = loaded.settings.problem(node.path, "").key_path
+        if not any(f"{problem.key_path}.".startswith(f"{place}.") for problem in loaded.problems):
+            made.add(kind, node)
+    yield from made.problems
 
 
 def compile_settings(settings: Settings, plugins: PluginSet) -> Compiled:
@@ -82,38 +97,65 @@ def compile_settings(settings: Settings, plugins: PluginSet) -> Compiled:
     Raises:
         SettingsError: As `compile_pipeline`.
     """
-    problems: list[Problem] = []
-    configured: dict[str, Configured] = {}
-    facts: dict[str, NodeFacts] = {}
+    made = _Made(settings, plugins)
     targets = Targets()
-    made: dict[str, Plugin] = {}
+    problems: list[Problem] = []
     for kind, node in _plugin_nodes(settings):
+        plugin = made.add(kind, node)
+        if plugin is not None:
+            problems.extend(_mode_problems(settings, node, plugin))
+            problems.extend(_target_problems(settings, node, plugin, targets))
+    problems.extend(partition_problems(settings, made.plugins))
+    examined = examine(settings, {name: node_facts(plugin) for name, plugin in made.plugins.items()})
+    problems.extend(examined.problems)
+    if problems or made.problems:
+        raise SettingsError([*made.problems, *problems])
+    warned = (*settings.warnings, *map(str, sorted(examined.warnings)))
+    return Compiled(replace(settings, warnings=warned), plugins, examined.graph(), made.configured)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The nodes' plugins with their options, as far as these are in order.
+
+    Attributes:
+        settings: The settings.
+        known: The plugins that they can name.
+        configured: For each node, its plugin with its options.
+        plugins: For each node, an instance of that.
+        problems: What is not in order.
+    """
+
+    settings: Settings
+    known: PluginSet
+    configured: dict[str, Configured] = field(default_factory=dict)
+    plugins: dict[str, Plugin] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, kind: PluginKind, node: PluginNode) -> Plugin | None:
+        """Makes a node's plugin; None, and the problems are noted, when that cannot be done."""
         unfit = [key for key in ("path", "url") if "\0" in str(node.options.get(key, ""))]
         if unfit:
             message = "there is a NUL character in it, which no path may have"
-            problems.extend(settings.problem((*node.path, "options", key), message) for key in unfit)
-            continue
+            self.problems.extend(
+                self.settings.problem((*node.path, "options", key), message) for key in unfit
+            )
+            return None
         try:
-            configured[node.name] = _configure(plugins, kind, node)
-            plugin = configured[node.name].create()
+            configured = _configure(self.known, kind, node)
+            plugin = configured.create()
         except OptionsError as error:
             found = ((("options", *problem.path), problem.message) for problem in error.problems)
-            problems.extend(settings.problem((*node.path, *path), message) for path, message in found)
-            continue
+            self.problems.extend(
+                self.settings.problem((*node.path, *path), message) for path, message in found
+            )
+            return None
         except ElspethError as error:
-            problems.append(settings.problem((*node.path, "plugin"), str(error)))
-            continue
-        made[node.name] = plugin
-        facts[node.name] = node_facts(plugin)
-        problems.extend(_mode_problems(settings, node, plugin))
-        problems.extend(_target_problems(settings, node, plugin, targets))
-    problems.extend(partition_problems(settings, made))
-    examined = examine(settings, facts)
-    problems.extend(examined.problems)
-    if problems:
-        raise SettingsError(problems)
-    warned = (*settings.warnings, *map(str, sorted(examined.warnings)))
-    return Compiled(replace(settings, warnings=warned), plugins, examined.graph(), configured)
+            self.problems.append(self.settings.problem((*node.path, "plugin"), str(error)))
+            return None
+        self.configured[node.name] = configured
+        self.plugins[node.name] = plugin
+        return plugin
 
 
 def _configure(plugins: PluginSet, kind: PluginKind, node: PluginNode) -> Configured:

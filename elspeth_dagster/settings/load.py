@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,19 @@ from elspeth_dagster.settings.variables import Expanded, expand_variables
 _FOLDER_NAMES_PIPELINE = frozenset({"settings.yaml", "settings.yml"})
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What could be read of a settings file.
+
+    Attributes:
+        settings: Its settings, without the nodes that are not valid; None when the source is not.
+        problems: Every problem found.
+    """
+
+    settings: Settings | None
+    problems: tuple[Problem, ...]
+
+
 def load_settings(path: Path, *, environ: Mapping[str, str] = os.environ) -> Settings:
     """Read and validate a pipeline's settings file.
 
@@ -40,6 +54,18 @@ def load_settings(path: Path, *, environ: Mapping[str, str] = os.environ) -> Set
     Raises:
         SettingsError: With every problem found.
     """
+    loaded = load_what_is_valid(path, environ=environ)
+    if loaded.settings is None or loaded.problems:
+        raise SettingsError(loaded.problems)
+    return loaded.settings
+
+
+def load_what_is_valid(path: Path, *, environ: Mapping[str, str] = os.environ) -> Loaded:
+    """Read a pipeline's settings file as `load_settings` does, whatever is wrong with parts of it.
+
+    Raises:
+        SettingsError: It is not a mapping.
+    """
     document = read_document(path)
     findings = Findings(document.locations, list(document.problems))
     if not isinstance(document.data, dict):
@@ -49,9 +75,7 @@ def load_settings(path: Path, *, environ: Mapping[str, str] = os.environ) -> Set
     expanded = _resolved(document.data, path, environ, findings)
     secrets = find_secrets(expanded.data, expanded.secret_parts, environ)
     settings = _parsed(expanded.data, path, findings, secrets)
-    if settings is None or findings.problems:
-        raise SettingsError(_scrubbed(problem, secrets) for problem in findings.problems)
-    return settings
+    return Loaded(settings, tuple(_scrubbed(problem, secrets) for problem in findings.problems))
 
 
 def pipeline_name(path: Path) -> str:

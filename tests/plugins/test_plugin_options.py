@@ -125,3 +125,23 @@ def test_all_options_of_all_nodes_at_once(tmp_path):
     with pytest.raises(SettingsError) as caught:
         compile_pipeline(path, {})
     assert [found.line for found in caught.value.problems] == [16, 22]
+
+
+def told(path: Path, text: str) -> list[tuple[int, str]]:
+    path.write_text(text.replace("{option}", "strict: true").replace("{sink_option}", "mode: write"))
+    with pytest.raises(SettingsError) as caught:
+        compile_pipeline(path, {})
+    return [(found.line, found.key_path) for found in caught.value.problems]
+
+
+def test_a_bad_name_does_not_hide_a_bad_option_of_another_node(tmp_path):
+    wrong = SETTINGS.replace("name: one", "name: ö").replace("path: in.csv", "path: in.csv\n    delimeter: ;")
+    assert told(tmp_path / "demo.yaml", wrong) == [
+        (6, "source.options.delimeter"),
+        (9, "transforms[0].name"),
+    ]
+
+
+def test_a_node_whose_options_could_not_be_read_is_not_told_what_else_it_lacks(tmp_path):
+    wrong = SETTINGS.replace("strict: true", "").replace("path: in.csv", "pfad: ${FILE}")
+    assert told(tmp_path / "demo.yaml", wrong) == [(5, "source.options.pfad")]
