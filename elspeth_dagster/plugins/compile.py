@@ -17,6 +17,7 @@ from elspeth_dagster.plugins.options import Configured
 from elspeth_dagster.plugins.partitioned import partition_problems
 from elspeth_dagster.plugins.registry import PluginSet
 from elspeth_dagster.plugins.sinks.file import FileSink, LaidOutSink
+from elspeth_dagster.plugins.suffixes import misleading_suffixes
 from elspeth_dagster.plugins.targets import Target, Targets
 from elspeth_dagster.settings.errors import Problem, SettingsError, did_you_mean
 from elspeth_dagster.settings.load import Loaded, load_what_is_valid
@@ -110,7 +111,8 @@ def compile_settings(settings: Settings, plugins: PluginSet) -> Compiled:
     problems.extend(examined.problems)
     if problems or made.problems:
         raise SettingsError([*made.problems, *problems])
-    warned = (*settings.warnings, *map(str, sorted(examined.warnings)))
+    warnings = [*examined.warnings, *misleading_suffixes(settings)]
+    warned = (*settings.warnings, *map(str, sorted(warnings)))
     return Compiled(replace(settings, warnings=warned), plugins, examined.graph(), made.configured)
 
 

@@ -145,3 +145,23 @@ def test_a_bad_name_does_not_hide_a_bad_option_of_another_node(tmp_path):
 def test_a_node_whose_options_could_not_be_read_is_not_told_what_else_it_lacks(tmp_path):
     wrong = SETTINGS.replace("strict: true", "").replace("path: in.csv", "pfad: ${FILE}")
     assert told(tmp_path / "demo.yaml", wrong) == [(5, "source.options.pfad")]
+
+
+@pytest.mark.parametrize(
+    ("plugin", "path", "warned"),
+    [
+        ("json", "out.csv", "a file called .csv is taken for csv, and 'json' writes it"),
+        ("csv", "out.PARQUET", "a file called .PARQUET is taken for parquet, and 'csv' writes it"),
+        ("json", "out.jsonl", None),
+        ("csv", "out.txt", None),
+        ("csv", "out", None),
+    ],
+)
+def test_a_suffix_that_promises_another_format_is_warned_of(tmp_path, plugin, path, warned):
+    file = tmp_path / "demo.yaml"
+    text = SETTINGS.replace(
+        "csv\n    options:\n      path: out.csv", f"{plugin}\n    options:\n      path: {path}"
+    )
+    file.write_text(text.replace("{option}", "strict: true").replace("{sink_option}", "mode: write"))
+    warnings = compile_pipeline(file, {}).settings.warnings
+    assert warnings == ((f"{file}:21: sinks.out.options.path: {warned}",) if warned else ())
