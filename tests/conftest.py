@@ -17,6 +17,7 @@ import brittle
 import dagster as dg
 import pytest
 from dagster_dev import ARRIVALS, IMPATIENT_YAML, DagsterDev, add_brittle, dagster_dev, example_platform
+from hypothesis import HealthCheck, settings
 from platforms import HOME_YAML, Platform, Start, kill
 from xdist.scheduler import LoadScopeScheduling
 
@@ -24,6 +25,10 @@ NO_SKIP = "ELSPETH_NO_SKIP"
 _WITH_SERVER = ("tests/browser/", "tests/orchestration/test_graphql.py")
 _OURS = "ELSPETH_"
 _KEPT = (NO_SKIP, "ELSPETH_SHARED_DATA")
+
+# How long a case takes says how busy the machine is.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:

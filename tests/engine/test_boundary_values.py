@@ -227,7 +227,7 @@ TEXTS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     TEXTS,
     st.integers(1, 12),

@@ -176,7 +176,7 @@ python = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(python)
 def test_arbitrary_python_is_accepted_just_when_it_is_in_the_language(text):
     assert accepted(text) == in_language(text)
@@ -242,7 +242,7 @@ def mutations(draw):
     return text
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(mutations())
 @example("row['a'] if row['b'] else\N{NO-BREAK SPACE}1")
 def test_a_mutated_expression_is_accepted_just_when_it_is_still_in_the_language(text):
@@ -251,7 +251,7 @@ def test_a_mutated_expression_is_accepted_just_when_it_is_still_in_the_language(
         assert accepted(text) == in_language(text)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=30))
 def test_any_text_is_accepted_or_refused_and_nothing_else_happens(text):
     with warnings.catch_warnings():

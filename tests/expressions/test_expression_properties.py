@@ -147,7 +147,7 @@ def assert_same(first, second):
     assert repr(first) == repr(second)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=expressions, row=rows)
 def test_a_row_s_value_is_python_s(text, row):
     before = copy.deepcopy(row)
@@ -157,7 +157,7 @@ def test_a_row_s_value_is_python_s(text, row):
     assert repr(row) == repr(before)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data(), text=expressions, keys=st.lists(st.sampled_from(KEYS), unique=True))
 def test_columns_give_what_each_row_gives(data, text, keys):
     table = data.draw(st.lists(st.fixed_dictionaries(dict.fromkeys(keys, cells)), max_size=4))
@@ -197,7 +197,7 @@ class Aliased(dict):
             return default
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     text=expressions,
     row=rows,
@@ -213,7 +213,7 @@ def test_an_alias_is_another_name_of_a_key(text, row, aliases):
     assert_same(of_columns, ours)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=expressions, row=rows)
 def test_static_booleans_are_bools_and_labels_are_among_the_possible(text, row):
     expression = parse_expression(text)
@@ -224,7 +224,7 @@ def test_static_booleans_are_bools_and_labels_are_among_the_possible(text, row):
         assert_same(ours, by_us(lambda: expression.evaluate({})))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=expressions, row=rows, others=rows)
 def test_a_value_depends_only_on_what_is_read(text, row, others):
     expression = parse_expression(text)

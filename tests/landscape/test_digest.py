@@ -46,7 +46,7 @@ def columns(draw):
 
 
 @given(columns(), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_layout_makes_no_difference(column, data):
     kind, values = column
     table = pa.table({"c": pa.array(values, kind)})
@@ -63,7 +63,7 @@ def test_layout_makes_no_difference(column, data):
 
 
 @given(st.lists(st.none() | st.text(max_size=4), min_size=1, max_size=12))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_neither_dictionaries_nor_wide_offsets_make_a_difference(values):
     plain = pa.array(values, pa.string())
     kinds = [plain, plain.dictionary_encode(), plain.cast(pa.large_string()), plain.cast(pa.string_view())]
@@ -89,7 +89,7 @@ def test_bytes_under_a_null_and_a_needless_validity_buffer_make_no_difference():
     st.lists(st.none() | st.text(max_size=3), max_size=6),
     st.lists(st.none() | st.text(max_size=3), max_size=6),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_other_values_give_another_digest(one, other):
     digests = [table_digest(pa.table({"c": pa.array(values, pa.string())})) for values in (one, other)]
     assert (digests[0] == digests[1]) == (one == other)

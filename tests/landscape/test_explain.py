@@ -389,7 +389,6 @@ def database_steps(shop: Workshop, run_id: str, row: int) -> int:
 
 @settings(
     max_examples=30,
-    deadline=None,
     database=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),

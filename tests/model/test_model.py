@@ -29,7 +29,6 @@ def shop() -> Iterator[Workshop]:
 
 @settings(
     max_examples=EXAMPLES,
-    deadline=None,
     database=None,
     derandomize=EXAMPLES <= FEW,
     suppress_health_check=list(HealthCheck),

@@ -38,7 +38,7 @@ def _comes(expression: str) -> bool:
         return False
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(_expressions())
 @example("0 0 31 4 *")
 @example("0 0 31 4,6,9,11 *")

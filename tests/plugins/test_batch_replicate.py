@@ -2,7 +2,7 @@
 
 import pytest
 from batching import at_once, folded, made
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from transforming import exactly, rows_of
@@ -109,7 +109,6 @@ def test_many_members_wait_on_disk(monkeypatch):
 members = st.fixed_dictionaries({}, optional={"copies": st.integers(-1, 4) | st.none(), "a": st.integers()})
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(members, min_size=1, max_size=6), min_size=1, max_size=3), st.integers(1, 3))
 def test_the_same_whatever_the_slices(batches, step):
     plugin = made(BatchReplicate, max_copies=3)

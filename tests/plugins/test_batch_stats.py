@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 from batching import Done, at_once, folded, made
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from transforming import Row, exactly, texts
@@ -189,7 +189,6 @@ def exact_sum(values: list[float]) -> float:
 
 
 @pytest.mark.parametrize("group_by", [None, "k"])
-@settings(deadline=None)
 @given(batches=batches, step=st.integers(1, 5))
 @example(batches=[[{"v": 1.5, "k": 1}, {"v": 2**60 + 1, "k": 1}]], step=1)
 def test_the_same_whatever_the_slices(group_by, batches, step):

@@ -167,7 +167,7 @@ def test_a_bug_over_a_single_row_names_it():
     assert caught.value.token == given_rows.tokens[0].as_py()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rows())
 def test_an_untouched_frame_gives_the_same_rows(given_rows):
     before = rows_of(given_rows)

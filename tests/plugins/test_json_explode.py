@@ -1,7 +1,7 @@
 """Lists taken apart (settings reference, 4.6, and its difference 19)."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from transforming import Row, exactly, made, rows, rows_of, values
@@ -147,7 +147,6 @@ def with_lists(found: list[Row]) -> st.SearchStrategy[list[Row]]:
     ).map(list)
 
 
-@settings(deadline=None)
 @given(rows().flatmap(with_lists), st.integers(1, 5))
 def test_as_row_by_row(given_rows, most):
     with pytest.MonkeyPatch.context() as patch:

@@ -116,7 +116,7 @@ def reference(row: Row, fields: list[str] | str, patterns: list[str]) -> Row | R
     return row
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     rows(),
     st.just("all") | st.lists(st.sampled_from("abcx"), min_size=1, max_size=3),

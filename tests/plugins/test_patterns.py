@@ -152,7 +152,7 @@ searched = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(patterns, searched, st.sampled_from(["", "(?i)", "(?m)", "(?s)", "(?a)"]))
 def test_same_as_re(pattern, texts, flags):
     try:
@@ -243,7 +243,7 @@ nodes = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(nodes, st.sampled_from(["a", "b", "ab", "aab"]))
 @example(("repeat", 1, None, ("repeat", 1, None, "a")), "a")
 def test_work_does_not_explode_on_accepted_patterns(node, pump):

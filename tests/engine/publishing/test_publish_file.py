@@ -102,7 +102,7 @@ EDGE = st.sampled_from(["completed", "routed", "quarantined"])
 SWEPT = st.lists(st.tuples(ROW, EDGE, st.integers(0, 2), st.booleans()), max_size=14)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SWEPT, st.sampled_from(["csv", "json", "parquet"]))
 @example(swept=[({}, "completed", 0, False)], kind="parquet")
 def test_bytes_do_not_depend_on_chunks_stages_or_ways(shared, swept, kind):

@@ -172,7 +172,7 @@ ROW = st.fixed_dictionaries({}, optional={"id": st.sampled_from([1, 2.5, "x", No
 EDGE = st.sampled_from(["completed", "routed", "quarantined"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(ROW, EDGE), max_size=12),
     st.sets(st.integers(0, 12)),

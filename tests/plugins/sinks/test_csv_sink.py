@@ -36,7 +36,7 @@ def expected(dicts, columns, delimiter=",", header=None):
     return file.getvalue().encode()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cut(), st.sampled_from([",", ";", "\t", "|", " ", "a", "1", "é"]), st.booleans())
 def test_bytes_are_those_of_the_csv_module_however_the_rows_are_cut(case, delimiter, rendered):
     dicts, pieces = case
@@ -46,7 +46,7 @@ def test_bytes_are_those_of_the_csv_module_however_the_rows_are_cut(case, delimi
     assert written.refused == {}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(CELLS, min_size=1, max_size=20))
 def test_a_single_column_never_gives_an_empty_line(values):
     dicts = [{"only": value} for value in values]
@@ -55,7 +55,7 @@ def test_a_single_column_never_gives_an_empty_line(values):
     assert len(list(csv.reader(io.StringIO(data.decode(), newline="")))) == len(values) + 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(RAGGED)
 def test_declared_columns_come_first_and_others_by_first_occurrence(dicts):
     block = schema("flexible", "c: any?", "a: any?")

@@ -24,14 +24,14 @@ def expected_lines(dicts):
     return "".join(json.dumps(row, default=extension_text) + "\n" for row in dicts).encode()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cut(), st.booleans())
 def test_a_line_per_row_is_what_json_dumps_gives(case, rendered):
     dicts, pieces = case
     assert write(lines(), *pieces, rendered=rendered).data == expected_lines(dicts)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cut(), st.booleans(), st.sampled_from([None, 0, 1, 2, 7]))
 def test_an_array_is_what_json_dumps_gives(case, rendered, indent):
     dicts, pieces = case

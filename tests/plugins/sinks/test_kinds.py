@@ -34,7 +34,7 @@ EDGES = [2**53, 2**53 + 1, -(2**53) - 1, 2**60, 2**63 - 1, -(2**63), 2**63, -(2*
 VALUES = CELLS | st.sampled_from([*EDGES, {"$elspeth": 1}, datetime(2024, 1, 1, tzinfo=UTC)])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(VALUES, max_size=10))
 def test_each_value_has_its_kind(values):
     kinds = [kind_of(value) for value in values]
@@ -43,7 +43,7 @@ def test_each_value_has_its_kind(values):
     assert kind_set(column) == set(kinds) - {Kind.NULL}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from([value for value in EDGES if isinstance(value, int) and abs(value) < 2**63])))
 def test_integers_are_told_apart_by_what_holds_them(values):
     assert kinds_of(Column.of(values)).tolist() == [kind_of(value) for value in values]

@@ -143,7 +143,7 @@ def test_an_unknown_compression_is_refused():
         sink(compression="rar")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cut(), st.sampled_from([False, True]))
 def test_bytes_and_refusals_do_not_depend_on_how_rows_are_cut(case, lenient):
     dicts, pieces = case
@@ -154,7 +154,7 @@ def test_bytes_and_refusals_do_not_depend_on_how_rows_are_cut(case, lenient):
     assert not (lenient and whole.refused)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(CELLS, max_size=12))
 def test_what_is_written_is_what_was_there(values):
     written = write(sink(), [{"x": value} for value in values])

@@ -47,7 +47,7 @@ def test_a_chunk_closes_at_its_bytes_but_takes_one_record_whatever_its_size(path
     assert sum(size for _, size in sizes) == path.stat().st_size
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(st.integers(1, 8), st.integers(1, 60), st.one_of(st.none(), st.integers(0, 12)))
 def test_stopping_behind_any_chunk_changes_nothing(
     path: Path, max_records: int, max_bytes: int, limit: int | None

@@ -75,7 +75,7 @@ def _joined(cuts: list[Cut], of: Any) -> list[Any]:
     return [item for cut in cuts for item in of(cut)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.one_of(texts(PIECES), well_formed()), st.integers(1, 60), st.integers(1, 4))
 @example(b'"x\n', 1, 1)
 @example(b'a,b,c\n"a","b","c"\n"', 7, 3)
@@ -90,7 +90,7 @@ def test_fast_and_exact_give_the_same_for_every_block_size(data: bytes, block_by
     assert cut(data, fast=False, block_bytes=block_bytes, width=width) == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.one_of(texts(PIECES, 60), well_formed()), st.integers(1, 60), st.integers(1, 20), st.integers(0, 20),
     st.integers(1, 12),
@@ -105,7 +105,6 @@ def test_limits_do_not_depend_on_blocks(
     assert cut(data, fast=False, block_bytes=block_bytes, **limits) == expected
 
 
-@settings(deadline=None)
 @given(st.one_of(texts(PIECES), well_formed()), st.integers(1, 30))
 def test_every_byte_is_in_one_record(data: bytes, max_record_bytes: int) -> None:
     limits = {"max_quoted_bytes": min(20, max_record_bytes), "max_record_bytes": max_record_bytes}
@@ -119,7 +118,7 @@ def test_every_byte_is_in_one_record(data: bytes, max_record_bytes: int) -> None
 TEXT = st.text(st.sampled_from('ab,"\n\r\0 é🙂'), max_size=5)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.lists(TEXT, min_size=1, max_size=4), max_size=8), st.sampled_from(["\n", "\r\n", "\r"]),
        st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))  # fmt: skip
 def test_what_python_writes_is_read_as_python_reads_it(rows: list[list[str]], end: str, quoting: Any) -> None:
@@ -128,7 +127,7 @@ def test_what_python_writes_is_read_as_python_reads_it(rows: list[list[str]], en
     assert _exact_rows(file.getvalue()) == _python_rows(file.getvalue())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.sampled_from([",", '"', '""', "\n", "\r\n", "\r", "a", " ", "\0", "é"]), max_size=30).map(
         "".join

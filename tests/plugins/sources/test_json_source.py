@@ -198,7 +198,7 @@ def _reading(path: Path, data: bytes, block_bytes: int, **options: Any) -> Any:
     return read(source)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(
     st.lists(JSON_VALUES, max_size=5), st.booleans(), st.sampled_from([None, 1]), st.integers(1, 60),
     st.none() | st.tuples(st.integers(0, 100), st.sampled_from(FLAWS)),
