@@ -149,7 +149,7 @@ class PipelineOps:
             """Sweeps chunks and commits them one by one."""
             with phase_work(context, compiled, landscape, Phase.PROCESS) as work:
                 swept = process_shard(work, stage=stage, shard=shard, shards=shards)
-                context.log.info(f"swept {swept} chunks")
+                context.log.info(f"processed {swept:,} {'chunk' if swept == 1 else 'chunks'}")
 
         return self._op(process, f"process_{stage}_{shard}", outs=_DONE)
 
