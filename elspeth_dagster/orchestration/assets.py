@@ -218,6 +218,21 @@ def run_config(compiled: Compiled, choices: Mapping[str, Any], console: str | No
     return {"ops": {op: {"config": dict(choices)}}} | _loggers_config(console)
 
 
+def run_config_again(
+    compiled: Compiled, launched_with: Mapping[str, Any], console: str | None
+) -> dict[str, Any]:
+    """Run config under which a Dagster run of the pipeline's job is re-executed, whatever had launched it.
+
+    Args:
+        compiled: The pipeline.
+        launched_with: The run config of that run.
+        console: The logger that the job writes to now.
+    """
+    if not compiled.settings.dagster.is_partitioned:
+        return dict(launched_with)
+    return dict(launched_with) | _loggers_config(console)
+
+
 def _loggers_config(console: str | None) -> dict[str, Any]:
     """Run config that chooses a logger in place of Dagster's own."""
     return {"loggers": {console: {}}} if console else {}

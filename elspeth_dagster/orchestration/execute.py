@@ -31,7 +31,7 @@ from elspeth_dagster.landscape.model import RunStatus
 from elspeth_dagster.landscape.processes import require_dead
 from elspeth_dagster.landscape.reads import AttemptRow, RunRow
 from elspeth_dagster.orchestration import partitions
-from elspeth_dagster.orchestration.assets import run_config
+from elspeth_dagster.orchestration.assets import run_config, run_config_again
 from elspeth_dagster.orchestration.attempt import finished
 from elspeth_dagster.orchestration.definitions import CONSOLE_LOGGER, FOLDER_VARIABLE, build_from
 from elspeth_dagster.orchestration.home import dagster_instance
@@ -153,7 +153,7 @@ class PipelineLaunch:
         choices: Mapping[str, Any] | None = None,
         *,
         tags: dict[str, str] | None = None,
-        parent: str | None = None,
+        parent: dg.DagsterRun | None = None,
         partition: str | None = None,
     ) -> Launched:
         """Runs the job to its end.
@@ -183,10 +183,12 @@ class PipelineLaunch:
                 result = execute_job(
                     job,
                     instance=instance,
-                    run_config=None if parent else run_config(self.compiled, choices or {}, CONSOLE_LOGGER),
+                    run_config=self._config(choices or {}, parent),
                     tags=tags,
                     raise_on_error=False,
-                    reexecution_options=ReexecutionOptions.from_failure(parent, instance) if parent else None,
+                    reexecution_options=ReexecutionOptions.from_failure(parent.run_id, instance)
+                    if parent
+                    else None,
                 )
             except DagsterExecutionInterruptedError as error:
                 raise KeyboardInterrupt from error
@@ -194,6 +196,11 @@ class PipelineLaunch:
                 raise LaunchError(f"Dagster cannot run the pipeline: {error}") from error
             problem = None if result.success else _problem(instance, result.run_id)
         return self._launched(result.run_id, problem)
+
+    def _config(self, choices: Mapping[str, Any], parent: dg.DagsterRun | None) -> dict[str, Any]:
+        if parent is None:
+            return run_config(self.compiled, choices, CONSOLE_LOGGER)
+        return run_config_again(self.compiled, parent.run_config, CONSOLE_LOGGER)
 
     def _launched(self, dagster_run_id: str, problem: str | None) -> Launched:
         """What came of it, by the record."""
@@ -329,7 +336,7 @@ def resume_run(run: RunRow, location: Location, how: Resume, *, say: Callable[[s
     if parent is not None:
         own = ("dagster/", RESTART_SOURCE_TAG, FORCE_TAG, *ACCEPTING_TAGS)
         tags = {key: value for key, value in parent.tags.items() if not key.startswith(own)} | tags
-    again_of = parent.run_id if parent is not None and again else None
+    again_of = parent if again else None
     if again_of is not None:
         # As the UI and the daemon do: the steps alone do not tell, when the first of them died as well.
         tags[RESUME_TAG] = "true"

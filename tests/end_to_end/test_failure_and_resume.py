@@ -171,6 +171,25 @@ def test_dagsters_re_execution_from_failure_continues_the_run(
     assert_whole(platform, run)
 
 
+def test_resuming_what_dagster_launched_logs_no_more_than_running_it(platform: Platform) -> None:
+    write_brittle(platform)
+    daily = {"partitions": "daily", "partitions_start": "2026-01-01"}
+    platform.write("pipelines/tariffs/settings.yaml", settings_of("output/{partition}") | {"dagster": daily})
+    with (
+        dg.DagsterInstance.get() as instance,
+        launch("tariffs", instance, tags={"dagster/partition": "2026-01-02"}) as first,
+    ):
+        assert not first.success
+    mend(platform)
+    (run,) = platform.runs()
+
+    resumed = platform.resume(run["run_id"])
+
+    assert (resumed.code, resumed.json["attempts"]) == (0, 2)
+    assert [line for line in resumed.err.splitlines() if "processed" in line] == ["processed 4 chunks"]
+    assert "DEBUG" not in resumed.err
+
+
 def test_re_execute_all_of_a_failed_run_starts_a_run_of_its_own(platform: Platform) -> None:
     write_brittle(platform)
     with dg.DagsterInstance.get() as instance:
