@@ -107,6 +107,11 @@ class Counts:
         """Tokens set aside, at a sink or discarded."""
         return self._of(Outcome.QUARANTINED)
 
+    @property
+    def consumed(self) -> int:
+        """Tokens that batches were made of, in whose place others go on."""
+        return self._of(Outcome.CONSUMED_IN_BATCH)
+
     def _of(self, outcome: Outcome) -> int:
         return self.outcomes.get(outcome.value, 0)
 

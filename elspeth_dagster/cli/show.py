@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from elspeth_dagster.accounting import Outcome
 from elspeth_dagster.cli.plain import plain, plain_lines
 from elspeth_dagster.landscape.purge import Purged
 from elspeth_dagster.orchestration.markdown import cut
@@ -44,9 +45,11 @@ def run(facts: dict[str, Any], problem: str | None) -> None:
         f"[bold]{escape(facts['pipeline'])}[/bold] run {facts['run_id']} "
         f"[{colour}]{facts['status']}[/{colour}] in {facts['seconds']} s"
     )
+    consumed = facts["outcomes"].get(Outcome.CONSUMED_IN_BATCH.value)
     console.print(
         f"  rows in {facts['rows_in']:,} · succeeded {facts['succeeded']:,} · failed {facts['failed']:,} "
         f"· quarantined {facts['quarantined']:,}"
+        + (f" · consumed in batches {consumed:,}" if consumed else "")
     )
     for name, sink in facts["sinks"].items():
         console.print(f"  {escape(name)}: {sink['rows']:,} rows in {escape(sink['uri'])}", soft_wrap=True)

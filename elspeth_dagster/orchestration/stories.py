@@ -39,7 +39,9 @@ def summary(graph: Graph, run_id: str, counts: Counts, tallies: Sequence[Tally])
     discarded = discarded_of_run(tallies)
     return (
         f"{graph.pipeline}, run {run_id}: {counts.rows_in:,} rows in, {counts.succeeded:,} succeeded, "
-        f"{counts.failed:,} failed, {counts.quarantined:,} quarantined; in the sinks: {', '.join(delivered)}"
+        f"{counts.failed:,} failed, {counts.quarantined:,} quarantined"
+        + (f", {counts.consumed:,} consumed in batches" if counts.consumed else "")
+        + f"; in the sinks: {', '.join(delivered)}"
         + (f"; discarded: {discarded:,}" if discarded else "")
     )
 

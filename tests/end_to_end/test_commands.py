@@ -93,6 +93,34 @@ def test_run_for_people_says_the_same_in_words(platform: Platform, settings: Pat
     assert str(platform.path("output/high.csv")) in answer.out
 
 
+def test_run_says_how_many_rows_went_into_batches(platform: Platform) -> None:
+    document = (
+        SETTINGS.partition("gates:")[0]
+        + """\
+aggregations:
+  - name: sums
+    plugin: batch_stats
+    input: tidied
+    on_success: high
+    on_error: bad
+    trigger: {count: 2}
+    options: {value_field: total}
+sinks:
+  high: {plugin: csv, options: {path: output/high.csv}}
+  bad: {plugin: json, options: {path: output/bad.jsonl}}
+"""
+    )
+    platform.write("in.csv", INPUT)
+
+    answer = platform.elspeth("run", platform.pipeline("sums", document))
+
+    said = "succeeded 2 · failed 0 · quarantined 1 · consumed in batches 3"
+    assert f"rows in 4 · {said}\n" in answer.out
+    assert "2 succeeded, 0 failed, 1 quarantined, 3 consumed in batches; in the sinks:" in answer.err
+    again = platform.elspeth("resume", platform.runs()[0]["run_id"])
+    assert again.out == answer.out
+
+
 def test_run_says_why_rows_were_set_aside_and_how_to_see_one(platform: Platform) -> None:
     fields = ", ".join(f"'{name}: int'" for name in "abcdefg")
     document = SETTINGS.replace('"id: int", "amount: float"', fields).replace("{amount: total}", "{a: total}")
