@@ -298,22 +298,23 @@ def validate(settings: Path, *, mermaid: bool, as_json: bool) -> int:
 
 @main.command()
 @click.option("--pipeline", help="Only runs of this pipeline.")
+@click.option("--partition", metavar="KEY", help="Only runs of this partition.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
 @_landscape_option
 @_json_option
 @_reporting
-def runs(pipeline: str | None, limit: int, landscape: str, *, as_json: bool) -> int:
+def runs(pipeline: str | None, partition: str | None, limit: int, landscape: str, *, as_json: bool) -> int:
     """Lists runs, newest first, with status, counts and age."""
     from elspeth_dagster.cli import show, summary  # noqa: PLC0415
     from elspeth_dagster.landscape import reads  # noqa: PLC0415
 
     with opened_landscape(prepare(landscape)) as opened:
-        found = summary.of_runs(opened, limit=limit, pipeline=pipeline)
+        found = summary.of_runs(opened, limit=limit, pipeline=pipeline, partition=partition)
         others = [] if found else reads.pipelines(opened, show.LISTED_PIPELINES + 1)
     if as_json:
         _print_json({"runs": found})
     elif others:
-        show.no_run_of(str(pipeline), others)
+        show.no_run_of(others, pipeline=pipeline, partition=partition)
     else:
         show.runs(found, now=datetime.now(UTC))
     return COMPLETED

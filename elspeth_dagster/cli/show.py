@@ -100,38 +100,48 @@ def _check(console: Console, check: dict[str, Any]) -> None:
 
 
 def runs(found: Sequence[dict[str, Any]], *, now: datetime) -> None:
-    """Runs as a table, with the error under each one that failed."""
+    """Runs as a table, with the partition where any has one, and what stopped each."""
     if not found:
         click.echo("no runs yet; start one with: elspeth run SETTINGS")
         return
     table = Table(box=None, pad_edge=False)
     for title in ("run", "pipeline", "status", "age"):
         table.add_column(title, no_wrap=True)
+    is_partitioned = any(facts["partition"] is not None for facts in found)
+    if is_partitioned:
+        table.add_column("partition", overflow="fold")
     for title in ("rows in", "succeeded", "failed", "quarantined"):
         table.add_column(title, justify="right")
     table.add_column("error", overflow="fold")
     for facts in found:
         status = facts["status"]
         numbers = [f"{facts[key]:,}" for key in ("rows_in", "succeeded", "failed", "quarantined")]
-        error = facts.get("error")
         table.add_row(
             facts["run_id"],
             escape(facts["pipeline"]),
             f"[{_COLOURS.get(status, 'white')}]{status}",
             _age(facts["started_at"], now),
+            *([escape(plain(facts["partition"] or ""))] if is_partitioned else ()),
             *numbers,
-            escape(plain_lines(error["message"])) if error else "",
+            escape(plain_lines(_error(facts))),
         )
     _console().print(table)
+
+
+def _error(facts: dict[str, Any]) -> str:
+    """What stopped a run; empty where nothing did."""
+    return str(facts.get("error", {}).get("message", ""))
 
 
 LISTED_PIPELINES = 10
 
 
-def no_run_of(pipeline: str, others: Sequence[str]) -> None:
-    """That a pipeline has no run, and some pipelines that have."""
+def no_run_of(others: Sequence[str], *, pipeline: str | None, partition: str | None) -> None:
+    """That a pipeline or a partition has no run, and some pipelines that have."""
+    asked = {"pipeline": pipeline, "partition": partition}
+    what = ", ".join(f"{kind} {name!r}" for kind, name in asked.items() if name is not None)
     listed = ", ".join(others[:LISTED_PIPELINES]) + (", …" if len(others) > LISTED_PIPELINES else "")
-    click.echo(plain(f"no run of pipeline {pipeline!r}; there are runs of: {listed}"))
+    click.echo(plain(f"no run of {what}; there are runs of: {listed}"))
 
 
 def _age(started_at: str, now: datetime) -> str:

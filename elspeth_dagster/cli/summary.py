@@ -22,9 +22,12 @@ def of_run(landscape: Landscape, run_id: str) -> dict[str, Any]:
     return _facts(landscape, reads.run(landscape, run_id)) | {"set_aside": _set_aside(landscape, run_id)}
 
 
-def of_runs(landscape: Landscape, *, limit: int, pipeline: str | None) -> list[dict[str, Any]]:
+def of_runs(
+    landscape: Landscape, *, limit: int, pipeline: str | None, partition: str | None
+) -> list[dict[str, Any]]:
     """The latest runs, newest first."""
-    return [_facts(landscape, run) for run in reads.runs(landscape, limit=limit, pipeline=pipeline)]
+    found = reads.runs(landscape, limit=limit, pipeline=pipeline, partition=partition)
+    return [_facts(landscape, run) for run in found]
 
 
 def _facts(landscape: Landscape, run: RunRow) -> dict[str, Any]:
@@ -48,6 +51,8 @@ def _facts(landscape: Landscape, run: RunRow) -> dict[str, Any]:
         "landscape": landscape.location.display,
         "seconds": _seconds(latest),
         "started_at": run.created_at.isoformat(),
+        "partition": run.partition,
+        "source_path": run.source_path,
     }
     verdict = latest_verdict(landscape, run.run_id)
     if verdict is not None:

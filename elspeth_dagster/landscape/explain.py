@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from elspeth_dagster.accounting import SOURCE_NODE, Outcome
+from elspeth_dagster.accounting import Outcome
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.errors import LandscapeError
@@ -28,7 +28,6 @@ from elspeth_dagster.rows.errors import InvalidValueError
 from elspeth_dagster.rows.records import Form, Records
 from elspeth_dagster.rows.tokens import token_text
 from elspeth_dagster.rows.values import load_exact, parse_json
-from elspeth_dagster.settings.partitions import with_partition
 
 IN_PROGRESS = "in progress"
 WRITE_FAILURE = "on_write_failure"
@@ -75,7 +74,7 @@ def explain(landscape: Landscape, run_id: str, row: int) -> Explanation:
         errors=tuple(error for telling in tellings for error in telling.errors()),
         arrived_at=None if received is None else _arrived_at(run, received),
         line=line,
-        input=None if line is None else _input(run, record.nodes),
+        input=None if line is None else run.source_path,
     )
     return Explanation(run_id, run.pipeline, facts, stories)
 
@@ -291,13 +290,6 @@ def _data(received: Records) -> Any:
     except InvalidValueError:
         text = raw.decode("utf-8", "backslashreplace")
         return {"__raw_line__": text, "__line_number__": received.lines[0].as_py()}
-
-
-def _input(run: RunRow, nodes: Sequence[NodeRow]) -> str | None:
-    """The file that was read, with the partition that the run is for."""
-    options = next((node.options for node in nodes if node.name == SOURCE_NODE), {})
-    path = run.launch["source_path"] or options.get("path")
-    return with_partition(path, run.launch["partition"]) if isinstance(path, str) else None
 
 
 def _arrived_at(run: RunRow, received: Records) -> str:

@@ -16,6 +16,7 @@ from elspeth_dagster.landscape.drafts import ArtifactFacts
 from elspeth_dagster.landscape.errors import MissingChunkError, NoSuchRunError
 from elspeth_dagster.landscape.model import AttemptStatus, Phase, PhaseStatus, RunStatus
 from elspeth_dagster.landscape.segments import decode_segment, read_verified
+from elspeth_dagster.settings.partitions import with_partition
 
 _PAGE_COMMITS = 200
 
@@ -35,6 +36,17 @@ class RunRow:
     created_at: datetime
     completed_at: datetime | None
     counts: dict[str, Any] | None
+
+    @property
+    def partition(self) -> str | None:
+        """Key of the partition that it is for; `None` where its pipeline has none."""
+        return self.launch.get("partition")
+
+    @property
+    def source_path(self) -> str | None:
+        """The file that it reads, as settings or launch named it; `None` where it reads none."""
+        path = self.launch.get("source_path") or self.settings["source"].get("options", {}).get("path")
+        return with_partition(path, self.partition) if isinstance(path, str) else None
 
 
 @dataclass(frozen=True)
@@ -148,7 +160,9 @@ def run(landscape: Landscape, run_id: str) -> RunRow:
     return found[0]
 
 
-def runs(landscape: Landscape, limit: int | None = None, pipeline: str | None = None) -> list[RunRow]:
+def runs(
+    landscape: Landscape, limit: int | None = None, pipeline: str | None = None, partition: str | None = None
+) -> list[RunRow]:
     """Runs, newest first."""
     query = (
         select(schema.runs)
@@ -157,6 +171,8 @@ def runs(landscape: Landscape, limit: int | None = None, pipeline: str | None = 
     )
     if pipeline is not None:
         query = query.where(schema.runs.c.pipeline == pipeline)
+    if partition is not None:
+        query = query.where(schema.runs.c.launch["partition"].as_string() == partition)
     return _all(landscape, query, _run)
 
 

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from platforms import Platform
 
 from elspeth_dagster.cli import show
@@ -63,7 +65,8 @@ def test_run_prints_one_json_object_with_the_fields_that_were_promised(
     assert answer.code == 0
     assert answer.out.count("\n") == 1
     assert list(facts)[: len(RUN_FIELDS)] == RUN_FIELDS
-    assert set(facts) - set(RUN_FIELDS) == {"started_at", "set_aside"}
+    assert set(facts) - set(RUN_FIELDS) == {"started_at", "partition", "source_path", "set_aside"}
+    assert (facts["partition"], facts["source_path"]) == (None, "in.csv")
     shown = {name: facts[name] for name in RUN_FIELDS[1:8]}
     assert shown == {
         "pipeline": "totals", "status": "completed", "attempts": 1, "rows_in": 4, "succeeded": 3, "failed": 0,
@@ -199,8 +202,39 @@ def test_runs_lists_newest_first_with_counts_times_and_errors(platform: Platform
     assert len(platform.elspeth("runs", "--limit", "1", "--json").json["runs"]) == 1
 
 
+def test_runs_says_of_which_partition_or_file_each_is(platform: Platform, settings: Path) -> None:
+    daily = {"partitions": "daily", "partitions_start": "2026-01-01"}
+    text = SETTINGS.replace("in.csv", '"in/{partition}.csv"')
+    document = yaml.safe_load(re.sub("output/(.*?)}", r'"output/{partition}/\1"}', text))
+    by_day = platform.pipeline("by_day", document | {"dagster": daily})
+    platform.write("other.csv", INPUT)
+    for day in ("2026-01-02", "2026-01-03"):
+        platform.write(f"in/{day}.csv", INPUT)
+    found = [
+        platform.completed(settings, "--source-path", "other.csv"),
+        *(platform.completed(by_day, "--partition", day) for day in ("2026-01-02", "2026-01-03")),
+    ]
+
+    listed = [(run["partition"], run["source_path"]) for run in platform.runs()]
+    of_day = platform.elspeth("runs", "--partition", "2026-01-02", "--json").json["runs"]
+    table = platform.elspeth("runs").out
+    newest, oldest = (table.splitlines()[line].split() for line in (1, 3))
+
+    assert listed == [
+        ("2026-01-03", "in/2026-01-03.csv"), ("2026-01-02", "in/2026-01-02.csv"), (None, "other.csv")
+    ]  # fmt: skip
+    assert [run["run_id"] for run in of_day] == [found[1]["run_id"]]
+    assert (newest[0], "2026-01-03" in newest) == (found[2]["run_id"], True)
+    assert (oldest[0], len(oldest)) == (found[0]["run_id"], len(newest) - 1)
+    assert "partition" not in platform.elspeth("runs", "--pipeline", "totals").out
+    words = ("--partition", "2026-01-04", "--pipeline", "by_day")
+    assert platform.elspeth("runs", *words).out == (
+        "no run of pipeline 'by_day', partition '2026-01-04'; there are runs of: by_day, totals\n"
+    )
+
+
 def test_of_many_pipelines_some_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    show.no_run_of("p", [f"p{number:02}" for number in range(11)])
+    show.no_run_of([f"p{number:02}" for number in range(11)], pipeline="p", partition=None)
     listed = ", ".join(f"p{number:02}" for number in range(10))
     assert capsys.readouterr().out == f"no run of pipeline 'p'; there are runs of: {listed}, …\n"
 

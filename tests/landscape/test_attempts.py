@@ -388,5 +388,9 @@ def test_runs_are_listed_newest_first(landscape):
     assert [run.run_id for run in reads.runs(landscape)] == ids[::-1]
     assert [run.run_id for run in reads.runs(landscape, limit=2)] == ids[:1:-1]
     assert [run.run_id for run in reads.runs(landscape, pipeline="p1")] == [ids[3], ids[1]]
+    launch = {"limit": None, "partition": "2026-01-02"}
+    of_day = ensure_attempt(landscape, request("d4", pipeline="p1", launch=launch)).run_id
+    assert [run.run_id for run in reads.runs(landscape, partition="2026-01-02")] == [of_day]
+    assert reads.runs(landscape, pipeline="p0", partition="2026-01-02") == []
     with pytest.raises(NoSuchRunError):
         reads.run(landscape, "nope")
