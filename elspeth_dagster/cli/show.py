@@ -100,7 +100,7 @@ def _check(console: Console, check: dict[str, Any]) -> None:
 
 
 def runs(found: Sequence[dict[str, Any]], *, now: datetime) -> None:
-    """Runs as a table, with the partition where any has one, and what stopped each."""
+    """Runs as a table, with the partition where any has one, and the first line of what stopped each."""
     if not found:
         click.echo("no runs yet; start one with: elspeth run SETTINGS")
         return
@@ -123,9 +123,11 @@ def runs(found: Sequence[dict[str, Any]], *, now: datetime) -> None:
             _age(facts["started_at"], now),
             *([escape(plain(facts["partition"] or ""))] if is_partitioned else ()),
             *numbers,
-            escape(plain_lines(_error(facts))),
+            escape(plain(_error(facts).partition("\n")[0])),
         )
     _console().print(table)
+    if any("\n" in _error(facts) for facts in found):
+        click.echo("the whole text of an error: elspeth runs --json")
 
 
 def _error(facts: dict[str, Any]) -> str:

@@ -233,6 +233,19 @@ def test_runs_says_of_which_partition_or_file_each_is(platform: Platform, settin
     )
 
 
+def test_runs_shows_the_first_line_of_an_error_and_where_the_rest_is(platform: Platform) -> None:
+    settings = platform.pipeline("totals", SETTINGS + "dagster: {checks: {min_rows: 5}}\n")
+    platform.write("in.csv", INPUT)
+    assert platform.run(settings).code == 1
+
+    title, run, rest = platform.elspeth("runs").out.splitlines()
+
+    assert "is held back by its checks, and nothing was published:" in run
+    assert rest == "the whole text of an error: elspeth runs --json"
+    assert "--accept-checks" in platform.runs()[0]["error"]["message"]
+    assert title.split()[-1] == "error"
+
+
 def test_of_many_pipelines_some_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     show.no_run_of([f"p{number:02}" for number in range(11)], pipeline="p", partition=None)
     listed = ", ".join(f"p{number:02}" for number in range(10))
