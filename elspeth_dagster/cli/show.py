@@ -53,7 +53,11 @@ def run(facts: dict[str, Any], problem: str | None) -> None:
     )
     for name, sink in facts["sinks"].items():
         console.print(f"  {escape(name)}: {sink['rows']:,} rows in {escape(sink['uri'])}", soft_wrap=True)
-    _set_aside(console, facts["set_aside"], facts["run_id"])
+    published = facts["status"] == "completed" or facts["sinks"]
+    if not published and facts["rows_in"]:
+        console.print("  nothing was published; what goes to a sink counts above once it is delivered")
+    aside = "set aside" if published else "set aside, not delivered"
+    _set_aside(console, aside, facts["set_aside"], facts["run_id"])
     for check in facts.get("checks", ()):
         _check(console, check)
     if facts["status"] != "completed":
@@ -65,15 +69,15 @@ def run(facts: dict[str, Any], problem: str | None) -> None:
             console.print(f"  continue it with: elspeth resume {facts['run_id']}")
 
 
-def _set_aside(console: Console, aside: dict[str, Any], run_id: str) -> None:
+def _set_aside(console: Console, what: str, aside: dict[str, Any], run_id: str) -> None:
     """Why rows were set aside, the most frequent reasons first."""
-    lines = [f"set aside: {_reason(told)}" for told in aside.get("reasons", ())]
+    lines = [f"{what}: {_reason(told)}" for told in aside.get("reasons", ())]
     if aside.get("other_reasons"):
-        lines.append(f"set aside: and {aside['other_reasons']:,} more reasons, {aside['others']:,}")
+        lines.append(f"{what}: and {aside['other_reasons']:,} more reasons, {aside['others']:,}")
     if not aside.get("complete", True):
-        lines.append("set aside: and more, which were not looked at")
+        lines.append(f"{what}: and more, which were not looked at")
     if "unknown" in aside:
-        lines.append(f"set aside: unknown why: {aside['unknown']}")
+        lines.append(f"{what}: unknown why: {aside['unknown']}")
     if aside["discarded"]:
         lines.append(f"discarded: {aside['discarded']:,}")
     if aside.get("reasons"):
@@ -123,7 +127,7 @@ def runs(found: Sequence[dict[str, Any]], *, now: datetime) -> None:
             _age(facts["started_at"], now),
             *([escape(plain(facts["partition"] or ""))] if is_partitioned else ()),
             *numbers,
-            escape(plain(_error(facts).partition("\n")[0])),
+            escape(plain(_first_line(facts))),
         )
     _console().print(table)
     if any("\n" in _error(facts) for facts in found):
@@ -133,6 +137,11 @@ def runs(found: Sequence[dict[str, Any]], *, now: datetime) -> None:
 def _error(facts: dict[str, Any]) -> str:
     """What stopped a run; empty where nothing did."""
     return str(facts.get("error", {}).get("message", ""))
+
+
+def _first_line(facts: dict[str, Any]) -> str:
+    line = _error(facts).partition("\n")[0]
+    return f"given up; what stopped it: {line}" if line and facts["status"] == "abandoned" else line
 
 
 LISTED_PIPELINES = 10

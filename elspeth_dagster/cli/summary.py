@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from elspeth_dagster.accounting import counts_of_run, counts_of_stored, discarded_of_run
+from elspeth_dagster.engine.errors import without_ways_on
 from elspeth_dagster.engine.finish import latest_verdict
 from elspeth_dagster.engine.load import END_OF_SOURCE
 from elspeth_dagster.landscape import reads
@@ -58,8 +59,15 @@ def _facts(landscape: Landscape, run: RunRow) -> dict[str, Any]:
     if verdict is not None:
         facts |= {name: value for name, value in verdict.facts().items() if name != "rows"}
     if latest.error is not None and run.status is not RunStatus.COMPLETED:
-        facts["error"] = latest.error
+        facts["error"] = _error(run, latest.error)
     return facts
+
+
+def _error(run: RunRow, error: dict[str, Any]) -> dict[str, Any]:
+    """What stopped a run; how to go on is left out where it cannot."""
+    if run.status is not RunStatus.ABANDONED:
+        return error
+    return error | {"message": without_ways_on(error["message"])}
 
 
 def _set_aside(landscape: Landscape, run_id: str) -> dict[str, Any]:

@@ -49,16 +49,24 @@ class ChecksFailedError(ElspethError):
         self.pipeline = pipeline
         listed = "\n".join(f"  {line}" for line in said)
         resume = f"elspeth resume {run_id}"
-        self.ways_on = (
+        ways_on = (
             f"change `dagster.checks` in {settings_path} and resume the run: {resume}",
             f'or publish it as it is, with a reason on record: {resume} --accept-checks --reason "..."',
             f"or give it up: elspeth abandon {run_id}",
         )
         super().__init__(
             f"pipeline {pipeline!r}, run {run_id} is held back by its checks, and nothing was published:\n"
-            f"{listed}\nEverything is processed, and is not processed again. Ways to go on:\n"
-            + "\n".join(f"  {way}" for way in self.ways_on)
+            f"{listed}\nEverything is processed, and is not processed again. {_WAYS_ON}\n"
+            + "\n".join(f"  {way}" for way in ways_on)
         )
+
+
+_WAYS_ON = "Ways to go on:"
+
+
+def without_ways_on(message: str) -> str:
+    """What an error said, without the ways to go on, for a run that does not go on."""
+    return message.partition(_WAYS_ON)[0].rstrip()
 
 
 class SourceIsTargetError(ElspethError):

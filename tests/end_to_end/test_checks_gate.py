@@ -110,6 +110,30 @@ def test_a_run_that_is_held_back_says_why_and_how_to_go_on(platform: Platform, h
     assert latest("max_quarantined_fraction").status.value == "FAILED"
 
 
+def test_the_rows_of_a_run_that_is_held_back_are_not_said_to_be_delivered(
+    platform: Platform, held_back: str
+) -> None:
+    shown = platform.elspeth("resume", held_back)
+
+    lines = [line.strip() for line in shown.out.splitlines()]
+    assert "nothing was published; what goes to a sink counts above once it is delivered" in lines
+    aside = [line for line in lines if line.startswith("set aside")]
+    assert aside
+    assert all(line.startswith("set aside, not delivered: ") for line in aside)
+
+
+def test_a_run_that_was_given_up_offers_no_way_on(platform: Platform, held_back: str) -> None:
+    assert platform.elspeth("abandon", held_back).code == 0
+
+    (run,) = platform.runs()
+    table = platform.elspeth("runs").out
+
+    assert run["status"] == "abandoned"
+    assert f": {FRACTION:g}; agreed: at most 0.05" in run["error"]["message"]
+    assert "given up; what stopped it:" in table
+    assert "elspeth resume" not in run["error"]["message"] + table
+
+
 def test_after_the_limit_is_raised_it_is_published_and_not_processed_again(
     platform: Platform, held_back: str
 ) -> None:
