@@ -12,6 +12,7 @@ from elspeth_dagster.landscape.story import Call, Explanation, Route, State, Tok
 
 _COLOURS = {
     "completed": "green", "routed": "green", "quarantined": "yellow", "failed": "red", "in progress": "cyan",
+    "not delivered": "red",
 }  # fmt: skip
 _LONGEST = 160
 _HASH_DIGITS = 12
@@ -29,15 +30,23 @@ def show(explanation: Explanation) -> None:
 def tree(explanation: Explanation) -> Tree:
     """What `show` prints."""
     row = explanation.row
-    which = f" of {explanation.pipeline}, run {explanation.run_id}: "
+    which = f" of {explanation.pipeline}, run {explanation.run_id}{_input(explanation)}: "
     title = Text.assemble("row ", (str(row.index), "bold"), which, _fate(row.status))
     story = Tree(title)
     _add_received(story, explanation)
     for token in explanation.tokens:
-        _add_token(story, token)
+        _add_token(story, token, explanation.stopped)
     if not explanation.tokens:
-        story.add(Text("it is read, and not processed yet", "cyan"))
+        stopped = "" if explanation.stopped is None else f": {explanation.stopped}"
+        story.add(Text(f"it is read, and not processed yet{stopped}", "cyan"))
     return story
+
+
+def _input(explanation: Explanation) -> str:
+    """The partition that the run is for, else the file that it reads."""
+    if explanation.partition is not None:
+        return f", partition {plain(explanation.partition)}"
+    return "" if explanation.source_path is None else f", {plain(explanation.source_path)}"
 
 
 def _add_received(story: Tree, explanation: Explanation) -> None:
@@ -56,7 +65,7 @@ def _add_received(story: Tree, explanation: Explanation) -> None:
         received.add(Text(_value(row.data)))
 
 
-def _add_token(story: Tree, token: TokenStory) -> None:
+def _add_token(story: Tree, token: TokenStory, stopped: str | None) -> None:
     title = Text.assemble("token ", (token.token_id, "bold"))
     if token.branch is not None:
         title.append(f" on branch {token.branch}")
@@ -69,7 +78,7 @@ def _add_token(story: Tree, token: TokenStory) -> None:
         routes = [route for route in token.routes if last and route.node == state.node]
         calls = [call for call in token.calls if last and call.node == state.node]
         _add_state(branch, state, routes, calls)
-    branch.add(_ending(token))
+    branch.add(_ending(token, stopped))
 
 
 def _add_state(branch: Tree, state: State, routes: list[Route], calls: list[Call]) -> None:
@@ -116,8 +125,11 @@ def _way(route: Route) -> str:
     return f"{route.label} → fork" if route.reason is not None and "read" in route.reason else route.label
 
 
-def _ending(token: TokenStory) -> Text:
+def _ending(token: TokenStory, stopped: str | None) -> Text:
     end = token.outcome
+    if end.outcome is None and stopped is not None:
+        where = "" if end.sink is None else f" to {end.sink}"
+        return Text.assemble(_fate("not delivered"), f"{where}: {stopped}")
     if end.outcome is None:
         where = "" if end.sink is None else f", on its way to {end.sink}"
         return Text.assemble(_fate("in progress"), where)

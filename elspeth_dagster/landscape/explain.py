@@ -30,6 +30,7 @@ from elspeth_dagster.rows.tokens import token_text
 from elspeth_dagster.rows.values import load_exact, parse_json
 
 IN_PROGRESS = "in progress"
+NOT_DELIVERED = "not delivered"
 WRITE_FAILURE = "on_write_failure"
 # How a token ends that turns into others, which then carry the row's fate.
 _TURNED = frozenset(
@@ -66,9 +67,10 @@ def explain(landscape: Landscape, run_id: str, row: int) -> Explanation:
     tellings = [] if swept is None else list(_tellings(record, swept))
     stories = tuple(telling.story() for telling in tellings)
     line = None if received is None else received.lines[0].as_py()
+    stopped = _stopped(landscape, run)
     facts = RowFacts(
         index=row,
-        status=_status(stories),
+        status=_status(stories, IN_PROGRESS if stopped is None else NOT_DELIVERED),
         source_hash=tellings[0].hash_of(0) if tellings else None,
         data=None if received is None else _data(received),
         errors=tuple(error for telling in tellings for error in telling.errors()),
@@ -76,7 +78,24 @@ def explain(landscape: Landscape, run_id: str, row: int) -> Explanation:
         line=line,
         input=None if line is None else run.source_path,
     )
-    return Explanation(run_id, run.pipeline, facts, stories)
+    return Explanation(
+        run_id, run.pipeline, run.status.value, run.partition, run.source_path, stopped, facts, stories
+    )
+
+
+_STOPPED = {
+    RunStatus.FAILED: "the run failed",
+    RunStatus.INTERRUPTED: "the run was interrupted",
+    RunStatus.ABANDONED: "the run was abandoned",
+}
+
+
+def _stopped(landscape: Landscape, run: RunRow) -> str | None:
+    """Why a run is neither at work nor completed."""
+    is_held_back = run.status is RunStatus.FAILED and reads.marker(
+        landscape, run.run_id, f"held_back:{run.fence}"
+    )
+    return "the run is held back by its checks" if is_held_back else _STOPPED.get(run.status)
 
 
 @dataclass(frozen=True)
@@ -259,20 +278,24 @@ def _refused_route(refusal: RecordedRow) -> Route:
     return Route(refusal["node"], WRITE_FAILURE, to, mode, load_exact(refusal["reason"]))
 
 
-def _status(stories: Sequence[TokenStory]) -> str:
+def _status(stories: Sequence[TokenStory], unended: str) -> str:
     """The fate of a row of these tokens: how those ended that did not turn into others.
 
     A row that is a batch's member may have none of these; what counts then is what it turned into last.
+
+    Args:
+        stories: Of its tokens.
+        unended: What is said of those that have not ended.
     """
     parents = {parent for story in stories for parent in story.parents}
     outcomes = [story.outcome.outcome for story in stories]
-    fates = [outcome or IN_PROGRESS for outcome in outcomes if outcome not in _TURNED]
+    fates = [outcome or unended for outcome in outcomes if outcome not in _TURNED]
     fates = fates or [str(story.outcome.outcome) for story in stories if story.token_id not in parents]
-    fates = fates or [IN_PROGRESS]
+    fates = fates or [unended]
     if len(fates) == 1:
         return fates[0]
     counts = Counter(fates)
-    order = [*(outcome.value for outcome in Outcome), IN_PROGRESS]
+    order = [*(outcome.value for outcome in Outcome), unended]
     return ", ".join(f"{fate} {counts[fate]}" for fate in order if counts[fate])
 
 

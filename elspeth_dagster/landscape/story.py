@@ -116,7 +116,8 @@ class RowFacts:
 
     Attributes:
         index: Its index.
-        status: The outcome of its token, or how many tokens ended how; `in progress` before they all have.
+        status: The outcome of its token, or how many tokens ended how; `in progress` before they all have, or
+            `not delivered` where the run stopped before they had.
         source_hash: Hash (hex) of the row as it came over the boundary.
         data: The row as received; `None` when it is not kept any more.
         errors: Every error of its tokens: token, node, kind and reason.
@@ -137,14 +138,25 @@ class RowFacts:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The whole story of a row."""
+    """The whole story of a row.
+
+    Attributes:
+        run_status: The run's status.
+        partition: Key of the partition that the run is for; `None` where its pipeline has none.
+        source_path: The file that the run reads; `None` where it reads none.
+        stopped: Why the run is neither at work nor completed, so that what it has not delivered stays so;
+            `None` otherwise.
+    """
 
     run_id: str
     pipeline: str
+    run_status: str
+    partition: str | None
+    source_path: str | None
+    stopped: str | None
     row: RowFacts
     tokens: tuple[TokenStory, ...]
 
     def to_json(self) -> Json:
         """As `elspeth explain --json` has it."""
-        tokens = [token.to_json() for token in self.tokens]
-        return {"run_id": self.run_id, "pipeline": self.pipeline, "row": asdict(self.row), "tokens": tokens}
+        return {**asdict(self), "tokens": [token.to_json() for token in self.tokens]}

@@ -1,6 +1,6 @@
 """`elspeth explain`: what a person and a script are told of a row."""
 
-from brittle import MENDED, ROWS, settings_of, write_numbers
+from brittle import MENDED, RAISES, ROWS, settings_of, write_numbers
 from platforms import Platform
 
 DAILY = """\
@@ -51,4 +51,38 @@ def test_the_input_is_named_as_it_was_chosen(platform: Platform) -> None:
     for (path, facts), line in zip(chosen.items(), (2, 4), strict=True):
         told = platform.elspeth("explain", facts["run_id"], "0", "--json").json
         assert (told["row"]["input"], told["row"]["line"]) == (path, line)
-        assert f", line {line} of {path}" in platform.elspeth("explain", facts["run_id"], "0").out
+        shown = platform.elspeth("explain", facts["run_id"], "0").out
+        assert f", line {line} of {path}" in shown
+        assert f"run {facts['run_id']}, partition {facts['partition']}: completed" in shown
+
+
+def test_a_row_of_a_run_that_stopped_is_not_said_to_be_on_its_way(platform: Platform) -> None:
+    document = (
+        DAILY.partition("dagster:")[0].replace("{partition}", "day") + "dagster: {checks: {min_rows: 9}}\n"
+    )
+    settings = platform.pipeline("short", document)
+    platform.write("in/day.csv", "id\n1\n")
+    assert platform.run(settings).code == 1
+
+    held_back = platform.elspeth("explain", "short", "0")
+    run_id = platform.runs()[0]["run_id"]
+    assert platform.elspeth("abandon", run_id).code == 0
+    abandoned = platform.elspeth("explain", run_id, "0")
+    told = platform.elspeth("explain", run_id, "0", "--json").json
+
+    assert f"row 0 of short, run {run_id}, in/day.csv: not delivered" in held_back.out
+    assert "not delivered to out: the run is held back by its checks" in held_back.out
+    assert "not delivered to out: the run was abandoned" in abandoned.out
+    assert (told["run_status"], told["stopped"]) == ("abandoned", "the run was abandoned")
+    assert (told["row"]["status"], told["tokens"][0]["outcome"]["sink"]) == ("not delivered", "out")
+
+
+def test_a_row_that_is_not_processed_says_why(platform: Platform) -> None:
+    write_numbers(platform)
+    platform.write("pipelines/tariffs/plugins/brittle.py", RAISES)
+    assert platform.run(platform.write("pipelines/tariffs/settings.yaml", settings_of("output"))).code == 1
+
+    shown = platform.elspeth("explain", "tariffs", "39").out
+
+    assert "numbers.csv: not delivered" in shown
+    assert "it is read, and not processed yet: the run failed" in shown

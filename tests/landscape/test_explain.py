@@ -112,6 +112,10 @@ def test_a_routed_row_has_exactly_this_shape(
     assert answer == {
         "run_id": run.run_id,
         "pipeline": reads.run(shop.landscape, run.run_id).pipeline,
+        "run_status": "completed",
+        "partition": None,
+        "source_path": "in.csv",
+        "stopped": None,
         "row": {
             "index": 1,
             "status": "routed",
@@ -424,7 +428,7 @@ def test_the_tree_tells_the_story_in_order(shop: Workshop, run: EngineRun) -> No
 
     pipeline = reads.run(shop.landscape, run.run_id).pipeline
     words = [
-        f"row 5 of {pipeline}, run {run.run_id}: quarantined", "received 2", ", line 7 of in.csv",
+        f"row 5 of {pipeline}, run {run.run_id}, in.csv: quarantined", "received 2", ", line 7 of in.csv",
         'note: "10 € each"', "token 5", "source (csv) completed", "on_success → cut",
         "cut (truncate) completed", "polite (keyword_filter) completed", "size completed",
         f"decided by {GATE}", "which read amount: 500", "true → large", "large (csv) failed",
