@@ -1,6 +1,7 @@
 """The story of a row as a tree, for people."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -8,7 +9,16 @@ from rich.text import Text
 from rich.tree import Tree
 
 from elspeth_dagster.cli.plain import plain
-from elspeth_dagster.landscape.story import Call, Explanation, Route, State, TokenStory
+from elspeth_dagster.landscape.story import (
+    BatchFacts,
+    Call,
+    Ending,
+    Explanation,
+    MadeToken,
+    Route,
+    State,
+    TokenStory,
+)
 
 _COLOURS = {
     "completed": "green", "routed": "green", "quarantined": "yellow", "failed": "red", "in progress": "cyan",
@@ -16,6 +26,7 @@ _COLOURS = {
 }  # fmt: skip
 _LONGEST = 160
 _HASH_DIGITS = 12
+_NAMED = 3
 _WAYS_SET_ASIDE = frozenset({"on_validation_failure", "on_error", "on_write_failure"})
 
 
@@ -32,10 +43,12 @@ def tree(explanation: Explanation) -> Tree:
     row = explanation.row
     which = f" of {explanation.pipeline}, run {explanation.run_id}{_input(explanation)}: "
     title = Text.assemble("row ", (str(row.index), "bold"), which, _fate(row.status))
+    if any(map(_batch_that_made, explanation.tokens)):
+        title.append(" (with what batches made of it and others)")
     story = Tree(title)
     _add_received(story, explanation)
     for token in explanation.tokens:
-        _add_token(story, token, explanation.stopped)
+        _add_token(story, token, explanation)
     if not explanation.tokens:
         stopped = "" if explanation.stopped is None else f": {explanation.stopped}"
         story.add(Text(f"it is read, and not processed yet{stopped}", "cyan"))
@@ -65,11 +78,14 @@ def _add_received(story: Tree, explanation: Explanation) -> None:
         received.add(Text(_value(row.data)))
 
 
-def _add_token(story: Tree, token: TokenStory, stopped: str | None) -> None:
+def _add_token(story: Tree, token: TokenStory, explanation: Explanation) -> None:
     title = Text.assemble("token ", (token.token_id, "bold"))
     if token.branch is not None:
         title.append(f" on branch {token.branch}")
-    if token.parents:
+    batch = _batch_that_made(token)
+    if batch is not None:
+        title.append(f", made of a batch of {_members(batch)}")
+    elif token.parents:
         title.append(f", made of {', '.join(token.parents)}")
     branch = story.add(title)
     last_try = {state.node: state for state in token.states}
@@ -77,11 +93,19 @@ def _add_token(story: Tree, token: TokenStory, stopped: str | None) -> None:
         last = state is last_try[state.node]
         routes = [route for route in token.routes if last and route.node == state.node]
         calls = [call for call in token.calls if last and call.node == state.node]
-        _add_state(branch, state, routes, calls)
-    branch.add(_ending(token, stopped))
+        shown = _add_state(branch, state, routes, calls)
+        if state.batch is not None and state.batch.made is not None:
+            _add_made(shown, state.batch.made, explanation)
+    branch.add(_ending(token.outcome, explanation.stopped))
 
 
-def _add_state(branch: Tree, state: State, routes: list[Route], calls: list[Call]) -> None:
+def _batch_that_made(token: TokenStory) -> BatchFacts | None:
+    """The batch that a token came of."""
+    first = next(iter(token.states), None)
+    return first.batch if first is not None and first.input_hash is None else None
+
+
+def _add_state(branch: Tree, state: State, routes: list[Route], calls: list[Call]) -> Tree:
     title = Text.assemble((state.node, "bold"), f" ({state.plugin}) " if state.plugin else " ")
     if state.try_number > 1:
         title.append(f"try {state.try_number} ")
@@ -101,14 +125,36 @@ def _add_state(branch: Tree, state: State, routes: list[Route], calls: list[Call
         elif route.reason is not None and "clashes" in route.reason:
             shown.add(Text(_join(route.reason)))
         shown.add(Text(_way(route)))
+    return shown
+
+
+def _add_made(shown: Tree, made: Sequence[MadeToken], explanation: Explanation) -> None:
+    """What goes on in the place of a token that a batch consumed: where it is told, and how it ended."""
+    if not made:
+        shown.add("which made nothing")
+        return
+    tokens = "1 token" if len(made) == 1 else f"{len(made):,} tokens"
+    row = made[0].row
+    where = "below" if row == explanation.row.index else f"by: elspeth explain {explanation.run_id} {row}"
+    which = shown.add(Text(f"which made {tokens}, told {where}"))
+    by_ending: dict[tuple[str | None, ...], list[MadeToken]] = {}
+    for token in made:
+        end = token.outcome
+        by_ending.setdefault((end.outcome, end.sink, end.uri), []).append(token)
+    for same in by_ending.values():
+        ids = [token.token_id for token in same[:_NAMED]] + ["…"] * (len(same) > _NAMED)
+        which.add(Text(f"{', '.join(ids)}: ").append_text(_ending(same[0].outcome, explanation.stopped)))
 
 
 def _batch(state: State) -> str:
     batch = state.batch
     assert batch is not None
     why = batch.trigger.replace("_", " ")
-    members = "1 member" if batch.members == 1 else f"{batch.members:,} members"
-    return f"batch {batch.number} of {state.node} ({why}, {members})"
+    return f"batch {batch.number} of {state.node} ({why}, {_members(batch)})"
+
+
+def _members(batch: BatchFacts) -> str:
+    return "1 member" if batch.members == 1 else f"{batch.members:,} members"
 
 
 def _join(reason: dict[str, Any]) -> str:
@@ -125,8 +171,7 @@ def _way(route: Route) -> str:
     return f"{route.label} → fork" if route.reason is not None and "read" in route.reason else route.label
 
 
-def _ending(token: TokenStory, stopped: str | None) -> Text:
-    end = token.outcome
+def _ending(end: Ending, stopped: str | None) -> Text:
     if end.outcome is None and stopped is not None:
         where = "" if end.sink is None else f" to {end.sink}"
         return Text.assemble(_fate("not delivered"), f"{where}: {stopped}")

@@ -19,6 +19,7 @@ from elspeth_dagster.landscape.story import (
     Ending,
     Explanation,
     Json,
+    MadeToken,
     Route,
     RowFacts,
     State,
@@ -26,12 +27,13 @@ from elspeth_dagster.landscape.story import (
 )
 from elspeth_dagster.rows.errors import InvalidValueError
 from elspeth_dagster.rows.records import Form, Records
-from elspeth_dagster.rows.tokens import token_text
+from elspeth_dagster.rows.tokens import row_index, token_text
 from elspeth_dagster.rows.values import load_exact, parse_json
 
 IN_PROGRESS = "in progress"
 NOT_DELIVERED = "not delivered"
 WRITE_FAILURE = "on_write_failure"
+_Made = Mapping[tuple[str, int], tuple[MadeToken, ...]]
 # How a token ends that turns into others, which then carry the row's fate.
 _TURNED = frozenset(
     outcome.value
@@ -65,7 +67,8 @@ def explain(landscape: Landscape, run_id: str, row: int) -> Explanation:
         raise NoSuchRowError(run_id, row, rows_known(landscape, run_id), complete=complete)
     received, swept = record.received(), record.swept()
     tellings = [] if swept is None else list(_tellings(record, swept))
-    stories = tuple(telling.story() for telling in tellings)
+    made = {} if swept is None else _made(record, swept, tellings)
+    stories = tuple(telling.story(made) for telling in tellings)
     line = None if received is None else received.lines[0].as_py()
     stopped = _stopped(landscape, run)
     facts = RowFacts(
@@ -115,8 +118,8 @@ class _Telling:
     uris: Mapping[str, str]
     batches: Mapping[tuple[str, int], RecordedRow]
 
-    def story(self) -> TokenStory:
-        states = [self._state(state) for state in self.states]
+    def story(self, by_batch: _Made) -> TokenStory:
+        states = [self._state(state, by_batch) for state in self.states]
         states += [self._refused_state(refusal) for refusal in self.refusals]
         routes = [self._route(state) for state in self.states if _is_route(state)]
         routes += [_refused_route(r) for r in self.refusals if r["outcome"] == Outcome.QUARANTINED.value]
@@ -128,7 +131,7 @@ class _Telling:
             states=tuple(states),
             routes=tuple(routes),
             calls=tuple(_call(call) for call in self.calls),
-            outcome=self._ending(),
+            outcome=self.outcome(),
         )
 
     def hash_of(self, version: int | None) -> str | None:
@@ -145,7 +148,7 @@ class _Telling:
             token_id = token_text(self.token)
             yield {"token_id": token_id, "node": refusal["node"], "kind": "write", "reason": reason}
 
-    def _state(self, state: RecordedRow) -> State:
+    def _state(self, state: RecordedRow, by_batch: _Made) -> State:
         return State(
             state["node"],
             self.nodes[state["node"]].plugin,
@@ -154,15 +157,21 @@ class _Telling:
             self.hash_of(state["input_version"]),
             self.hash_of(state["output_version"]),
             self._error(state),
-            self._batch(state),
+            self._batch(state, by_batch),
         )
 
-    def _batch(self, state: RecordedRow) -> BatchFacts | None:
+    def _batch(self, state: RecordedRow, by_batch: _Made) -> BatchFacts | None:
         number = state["batch"]
         if number is None and self.made.get("created_by") == state["node"]:
             number = self.made["batch"]
-        facts = None if number is None else self.batches.get((state["node"], number))
-        return None if facts is None else BatchFacts(facts["batch"], facts["trigger"], facts["members"])
+        batch = (state["node"], number)
+        facts = None if number is None else self.batches.get(batch)
+        if facts is None:
+            return None
+        is_consumed = state["outcome"] == Outcome.CONSUMED_IN_BATCH.value
+        return BatchFacts(
+            number, facts["trigger"], facts["members"], by_batch.get(batch) if is_consumed else None
+        )
 
     def _refused_state(self, refusal: RecordedRow) -> State:
         """A sink notes only what it refuses; the row came there in its last version."""
@@ -190,7 +199,8 @@ class _Telling:
         found = final if ended else [reason for reason in tries if reason["try"] == state["try"]]
         return found[0] if found else None
 
-    def _ending(self) -> Ending:
+    def outcome(self) -> Ending:
+        """How the token ended."""
         outcome, sink = self.ending.get("outcome"), self.ending.get("to")
         reason = self._reason(self.ending) if self.ending else None
         if self.refusals:
@@ -238,6 +248,22 @@ def _tellings(record: RowRecord, swept: Swept) -> Iterator[_Telling]:
             uris=uris,
             batches=swept.batches,
         )
+
+
+def _made(record: RowRecord, swept: Swept, tellings: Sequence[_Telling]) -> _Made:
+    """What came out of the batches that took tokens of a row: tokens of the row in each that it hangs off."""
+    rows = {token: row_index(token) for tokens in swept.made.values() for token in tokens}
+    endings = {telling.token: telling.outcome() for telling in tellings}
+    for row in set(rows.values()) - {record.row}:
+        other = find_row(record.landscape, record.chunk.run_id, row)
+        also = None if other is None else other.swept()
+        assert other is not None
+        assert also is not None
+        endings |= {telling.token: telling.outcome() for telling in _tellings(other, also)}
+    return {
+        batch: tuple(MadeToken(token_text(token), rows[token], endings[token]) for token in sorted(tokens))
+        for batch, tokens in swept.made.items()
+    }
 
 
 def _with_decision(

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from sqlalchemy import func, select
 
-from elspeth_dagster.accounting import SOURCE_NODE
+from elspeth_dagster.accounting import SOURCE_NODE, Outcome
 from elspeth_dagster.landscape import reads, schema
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.drafts import CommitKey, answers_node
@@ -36,6 +36,7 @@ _SWEPT_TABLES: Mapping[str, Sequence[str] | None] = {
     "errors": ("token", "node", "kind", "reason"),
 }
 _CALL_FACTS = ("token", "node", "elapsed_us", "failed_tries", "error")
+_CONSUMED = Outcome.CONSUMED_IN_BATCH.value
 _BATCH_FACTS = ("batch", "members", "trigger")
 
 
@@ -50,6 +51,7 @@ class Swept:
         errors: Of the tokens.
         calls: That transforms made about the tokens, and waited for.
         batches: By aggregation and number, those that tokens of the row are in.
+        made: The tokens that came out of each batch that took tokens of the row; they may be another row's.
     """
 
     tokens: list[RecordedRow] = field(default_factory=list)
@@ -58,6 +60,7 @@ class Swept:
     errors: list[RecordedRow] = field(default_factory=list)
     calls: list[RecordedRow] = field(default_factory=list)
     batches: dict[tuple[str, int], RecordedRow] = field(default_factory=dict)
+    made: dict[tuple[str, int], list[bytes]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,7 @@ class RowRecord:
             return
         known = len(found.states)
         self._add_sweep(found, segments, stage, ordinal)
+        self._add_made(found, aggregation, segments, found.states[known:])
         numbers = {state["batch"] for state in found.states[known:] if state["node"] == aggregation}
         numbers |= {token["batch"] for token in found.tokens if token["created_by"] == aggregation}
         numbers.discard(None)
@@ -158,6 +162,31 @@ class RowRecord:
             table = _between(file, "batch", min(numbers), max(numbers) + 1, _BATCH_FACTS)
         for batch in table.to_pylist():
             found.batches[aggregation, batch["batch"]] = batch
+
+    def _add_made(
+        self,
+        found: Swept,
+        aggregation: str,
+        segments: Mapping[str, SegmentRow],
+        states: Sequence[RecordedRow],
+    ) -> None:
+        """What came out of the batches that took tokens of the row, from the segment of the same chunk."""
+        took = [
+            state["batch"]
+            for state in states
+            if state["outcome"] == _CONSUMED and state["node"] == aggregation
+        ]
+        if not took:
+            return
+        found.made.update({(aggregation, number): [] for number in took})
+        if "tokens" not in segments:
+            return
+        with _verified(self.landscape, segments["tokens"]) as file:
+            table = _between(file, "batch", min(took), max(took) + 1, ("token", "batch"))
+        for token in table.to_pylist():
+            made = found.made.get((aggregation, token["batch"]))
+            if made is not None:
+                made.append(token["token"])
 
     def refusals(self, sink: str) -> Mapping[bytes, RecordedRow] | None:
         """By token what a sink refused of the row; `None` while the sink is not published."""

@@ -7,12 +7,43 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Ending:
+    """How a token ended; `outcome` is `None` until it has, and `sink` is where it is, or is bound for.
+
+    Attributes:
+        uri: What the sink has made, once it is published.
+    """
+
+    outcome: str | None
+    sink: str | None
+    uri: str | None
+    reason: Json | None
+
+
+@dataclass(frozen=True)
+class MadeToken:
+    """A token that a batch made, and how it ended. It is told whole with the row that begins its id."""
+
+    token_id: str
+    row: int
+    outcome: Ending
+
+
+@dataclass(frozen=True)
 class BatchFacts:
-    """A batch: its number in its aggregation, why it was complete, and how many members it has."""
+    """A batch.
+
+    Attributes:
+        number: Its number in its aggregation.
+        trigger: Why it was complete.
+        members: How many it has.
+        made: For a token that it consumed, what goes on in its members' place.
+    """
 
     number: int
     trigger: str
     members: int
+    made: tuple[MadeToken, ...] | None
 
 
 @dataclass(frozen=True)
@@ -34,7 +65,7 @@ class State:
     batch: BatchFacts | None = None
 
     def to_json(self) -> Json:
-        """As `elspeth explain --json` has it; `batch` is there at aggregations alone."""
+        """As `elspeth explain --json` has it; what is told of a batch is there at aggregations alone."""
         facts: Json = {
             "node": self.node,
             "plugin": self.plugin,
@@ -44,7 +75,10 @@ class State:
             "output_hash": self.output_hash,
             "error": self.error,
         }
-        return facts if self.batch is None else {**facts, "batch": self.batch.number}
+        if self.batch is None:
+            return facts
+        facts |= {"batch": self.batch.number, "members": self.batch.members}
+        return facts if self.batch.made is None else {**facts, "made": list(map(asdict, self.batch.made))}
 
 
 @dataclass(frozen=True)
@@ -76,20 +110,6 @@ class Route:
     label: str
     to: str | None
     mode: str | None
-    reason: Json | None
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a token ended; `outcome` is `None` until it has, and `sink` is where it is, or is bound for.
-
-    Attributes:
-        uri: What the sink has made, once it is published.
-    """
-
-    outcome: str | None
-    sink: str | None
-    uri: str | None
     reason: Json | None
 
 

@@ -15,6 +15,26 @@ dagster:
   partitions_start: "2026-01-01"
 """
 
+SUMS = """\
+source:
+  plugin: csv
+  on_success: rows
+  options:
+    path: in.csv
+    on_validation_failure: discard
+    schema: {mode: fixed, fields: ["id: int", "shop: str", "amount: int"]}
+aggregations:
+  - name: sums
+    plugin: batch_stats
+    input: rows
+    on_success: out
+    on_error: discard
+    trigger: {count: 1000}
+    options: {value_field: amount, group_by: shop}
+sinks:
+  out: {plugin: csv, options: {path: output/sums.csv}}
+"""
+
 
 def test_a_row_is_explained_on_the_terminal_and_as_json(platform: Platform) -> None:
     write_numbers(platform)
@@ -54,6 +74,21 @@ def test_the_input_is_named_as_it_was_chosen(platform: Platform) -> None:
         shown = platform.elspeth("explain", facts["run_id"], "0").out
         assert f", line {line} of {path}" in shown
         assert f"run {facts['run_id']}, partition {facts['partition']}: completed" in shown
+
+
+def test_a_row_that_a_batch_consumed_leads_to_what_the_batch_made(platform: Platform) -> None:
+    settings = platform.pipeline("sums", SUMS)
+    platform.write("in.csv", "id,shop,amount\n" + "".join(f"{n},shop {n % 5},{n}\n" for n in range(9)))
+    run_id = platform.completed(settings)["run_id"]
+
+    first, another = (platform.elspeth("explain", "sums", row).out for row in ("0", "4"))
+
+    ended = f"ended completed in sink out, {platform.path('output/sums.csv')}"
+    assert f"which made 5 tokens, told by: elspeth explain {run_id} 0" in another
+    assert f"0/batch:0, 0/batch:1, 0/batch:2, …: {ended}" in another
+    assert ": completed 5 (with what batches made of it and others)\n" in first
+    assert "which made 5 tokens, told below" in first
+    assert "token 0/batch:4, made of a batch of 9 members\n" in first
 
 
 def test_a_row_of_a_run_that_stopped_is_not_said_to_be_on_its_way(platform: Platform) -> None:

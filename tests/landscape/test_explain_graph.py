@@ -123,6 +123,33 @@ def test_every_token_is_told_as_the_whole_record_has_it(shop: Workshop, chunk: i
         assert in_batch == [s.node for s in token.states if s.node in ("first", "second", "copies")]
     errors = [(e["token_id"], e["node"], e["kind"]) for told in stories for e in told.row.errors]
     assert sorted(errors) == run.errors
+    consumed = [
+        state for token in tokens.values() for state in token.states if state.batch and state.batch.made
+    ]
+    assert len(consumed) > ROWS
+    for state in consumed:
+        assert state.batch is not None
+        came_of = [
+            name for name, token in tokens.items()
+            if (made := token.states[0]).node == state.node
+            and made.batch is not None
+            and made.input_hash is None
+            and made.batch.number == state.batch.number
+        ]  # fmt: skip
+        assert [made.token_id for made in state.batch.made or ()] == came_of
+        assert all(made.outcome == tokens[made.token_id].outcome for made in state.batch.made or ())
+
+
+def test_a_member_says_what_its_batch_made_and_where_that_is_told(shop: Workshop, run: EngineRun) -> None:
+    answer = told(shop, run.run_id, 6)
+
+    (state,) = (state for token in answer["tokens"] for state in token["states"] if "made" in state)
+    (made,) = state["made"]
+    assert (state["members"], made["token_id"], made["row"]) == (3, "7/merge:0/batch:0", 7)
+    assert made["outcome"]["outcome"] == "consumed_in_batch"
+    text = drawn(shop, run, 6)
+    assert f"which made 1 token, told by: elspeth explain {run.run_id} 7" in text
+    assert "7/merge:0/batch:0: ended consumed_in_batch" in text
 
 
 def test_branches_join_and_batches_follow_one_another(shop: Workshop, run: EngineRun) -> None:
@@ -261,19 +288,26 @@ def test_only_the_chunks_that_a_row_is_in_are_opened(shop: Workshop) -> None:
     assert len(opened[60]) == len(opened[300])
 
 
-def test_the_tree_says_batches_and_joins(shop: Workshop, run: EngineRun) -> None:
+def drawn(shop: Workshop, run: EngineRun, row: int) -> str:
     console = Console(width=200, file=io.StringIO())
-    console.print(story.tree(explain(shop.landscape, run.run_id, 7)))
+    console.print(story.tree(explain(shop.landscape, run.run_id, row)))
     assert isinstance(console.file, io.StringIO)
-    text = console.file.getvalue()
+    return console.file.getvalue()
+
+
+def test_the_tree_says_batches_and_joins(shop: Workshop, run: EngineRun) -> None:
+    text = drawn(shop, run, 7)
 
     words = [
+        "completed (with what batches made of it and others)",
         "token 7\n", f"decided by {GATE}", "true → fork", "ended forked",
         "token 7/fork:0 on branch plain, made of 7",
         "plain → joined", "coalesced", "token 7/merge:0, made of 7/fork:0, 7/fork:1",
         "joined from plain, seen; fields that clashed: id, amount, note, list",
-        "first (batch_stats) completed in batch 1 of first (count, 3 members)", "ended consumed_in_batch",
-        "token 7/merge:0/batch:0, made of 7/merge:0",
+        "first (batch_stats) completed in batch 1 of first (count, 3 members)",
+        "which made 1 token, told below", "7/merge:0/batch:0: ended consumed_in_batch",
+        "ended consumed_in_batch",
+        "token 7/merge:0/batch:0, made of a batch of 3 members",
         "first (batch_stats) completed from batch 1 of first (count, 3 members)",
         "second (batch_stats) completed in batch 0 of second (count, 2 members)",
         "ended completed in sink totals",
