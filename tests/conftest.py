@@ -33,6 +33,12 @@ settings.load_profile("untimed")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "may_skip: what it needs may be absent even where skips fail")
+    config.addinivalue_line("markers", "takes_minutes: begun first, so that all others run beside it")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("takes_minutes") is None)
 
 
 class OneServer(LoadScopeScheduling):

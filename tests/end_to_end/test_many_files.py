@@ -20,7 +20,7 @@ from platforms import BIN, DEADLINE_S, DEFINITIONS, HOME_YAML, Platform, wait_fo
 
 from elspeth_dagster.orchestration.names import PARTITION_TAG
 
-pytestmark = pytest.mark.dagster_process
+pytestmark = [pytest.mark.dagster_process, pytest.mark.takes_minutes]
 
 _FILES = int(os.environ.get("ELSPETH_MANY_FILES", "200"))
 _DEADLINE_S = DEADLINE_S + 4 * _FILES
