@@ -26,7 +26,7 @@ _FILES = int(os.environ.get("ELSPETH_MANY_FILES", "200"))
 _DEADLINE_S = DEADLINE_S + 4 * _FILES
 _QUEUE_YAML = (
     "run_coordinator:\n  module: dagster.core.run_coordinator\n  class: QueuedRunCoordinator\n"
-    "  config: {max_concurrent_runs: 10, dequeue_interval_seconds: 1}\n"
+    "  config: {max_concurrent_runs: 2, dequeue_interval_seconds: 1}\n"
 )
 _MONITORED_YAML = HOME_YAML.replace(
     "poll_interval_seconds: 5", "poll_interval_seconds: 2\n  start_timeout_seconds: 60"
