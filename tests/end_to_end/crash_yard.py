@@ -214,7 +214,7 @@ def continuing(yard: Yard, words: list[str]) -> list[str]:
 def state_of(yard: Yard) -> dict[str, Any]:
     """Everything that must be the same however often a run was disturbed."""
     with yard.landscape() as landscape:
-        (run,) = of_runs(landscape, limit=10, pipeline=None)
+        (run,) = of_runs(landscape, limit=10, pipeline=None, partition=None)
         record = {name: query(landscape, text).to_pylist() for name, text in QUERIES.items()}
     files = {
         str(path.relative_to(yard.root)): path.read_bytes()
