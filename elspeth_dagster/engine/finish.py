@@ -22,12 +22,10 @@ from elspeth_dagster.landscape.attempts import complete_run
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.commits import CommitDraft, CommitKey, commit
 from elspeth_dagster.landscape.leftovers import delete_parts
-from elspeth_dagster.landscape.model import Phase
+from elspeth_dagster.landscape.model import Phase, held_back_marker
 
 CHECKED = "checked"
 """The marker without which nothing is published."""
-HELD_BACK = "held_back"
-"""The marker of an attempt that was held back by a check, followed by the attempt's number."""
 FINAL_CHECKS = "final_checks"
 """The marker with what the checks say once everything has ended."""
 
@@ -79,7 +77,7 @@ def _judge(
         )
         verdict = replace(verdict, results=results)
     number, name = (
-        (work.attempt.number, f"{HELD_BACK}:{work.attempt.number}") if verdict.held_back_by else (0, CHECKED)
+        (work.attempt.number, held_back_marker(work.attempt.number)) if verdict.held_back_by else (0, CHECKED)
     )
     key = CommitKey(Phase.PROCESS, "check", number)
     commit(work.landscape, work.attempt, CommitDraft(key, markers={name: verdict.facts()}))
@@ -96,7 +94,7 @@ def held_back_before(landscape: Landscape, run_id: str, attempt: int | None = No
     """The names of the checks that held a run back in the latest attempt so far, or the latest before one."""
     numbers = reads.committed(landscape, run_id, Phase.PROCESS, "check") - {0}
     numbers = {number for number in numbers if attempt is None or number < attempt}
-    facts = reads.marker(landscape, run_id, f"{HELD_BACK}:{max(numbers)}") if numbers else None
+    facts = reads.marker(landscape, run_id, held_back_marker(max(numbers))) if numbers else None
     return {result.check for result in Verdict.of_facts(facts).held_back_by} if facts else set()
 
 
@@ -170,7 +168,7 @@ def final_verdict(landscape: Landscape, run_id: str) -> Verdict | None:
 def latest_verdict(landscape: Landscape, run_id: str) -> Verdict | None:
     """The latest that the checks said of a run; None before they were evaluated."""
     numbers = reads.committed(landscape, run_id, Phase.PROCESS, "check")
-    held = [f"{HELD_BACK}:{number}" for number in sorted(numbers - {0}, reverse=True)]
+    held = [held_back_marker(number) for number in sorted(numbers - {0}, reverse=True)]
     for name in (FINAL_CHECKS, CHECKED, *held):
         facts = reads.marker(landscape, run_id, name)
         if facts is not None:

@@ -10,7 +10,7 @@ from elspeth_dagster.accounting import Outcome
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.catalogue import Landscape
 from elspeth_dagster.landscape.errors import LandscapeError
-from elspeth_dagster.landscape.model import FAILED_TRY, RunStatus
+from elspeth_dagster.landscape.model import FAILED_TRY, RunStatus, held_back_marker
 from elspeth_dagster.landscape.reads import NodeRow, RunRow
 from elspeth_dagster.landscape.row_record import RecordedRow, RowRecord, Swept, find_row, rows_known
 from elspeth_dagster.landscape.story import (
@@ -96,7 +96,7 @@ _STOPPED = {
 def _stopped(landscape: Landscape, run: RunRow) -> str | None:
     """Why a run is neither at work nor completed."""
     is_held_back = run.status is RunStatus.FAILED and reads.marker(
-        landscape, run.run_id, f"held_back:{run.fence}"
+        landscape, run.run_id, held_back_marker(run.fence)
     )
     return "the run is held back by its checks" if is_held_back else _STOPPED.get(run.status)
 

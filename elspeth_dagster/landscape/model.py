@@ -76,3 +76,8 @@ class Attempt:
     status: AttemptStatus
     engine_version: str = ""
     code_digest: str = ""
+
+
+def held_back_marker(attempt: int) -> str:
+    """Name of the marker that an attempt leaves when checks hold its run back."""
+    return f"held_back:{attempt}"

@@ -1,6 +1,6 @@
 """The story of a row, in the shape in which people and scripts get it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 Json = dict[str, Any]
@@ -179,4 +179,5 @@ class Explanation:
 
     def to_json(self) -> Json:
         """As `elspeth explain --json` has it."""
-        return {**asdict(self), "tokens": [token.to_json() for token in self.tokens]}
+        told = asdict(replace(self, tokens=()))
+        return {**told, "tokens": [token.to_json() for token in self.tokens]}
