@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
 from elspeth_dagster.connecting import keeps_out
-from elspeth_dagster.landscape import storage
+from elspeth_dagster.landscape import engines, storage
 from elspeth_dagster.landscape.errors import (
     CatalogueLostError,
     LandscapeMissingError,
@@ -26,17 +25,8 @@ from elspeth_dagster.landscape.mounts import require_reliable_locks
 from elspeth_dagster.landscape.patience import FILE_LIMIT_S, SERVER_LIMIT_S, Patience, Say, Waiting, to_log
 from elspeth_dagster.landscape.schema import REVISIONS
 
-BUSY_TIMEOUT_S = 30
-_READ_ONLY = "elspeth_read_only"
 # Any number will do, as long as nobody else who uses the same database takes it.
 _MIGRATION_LOCK = 0x656C7370657468
-# A server whose machine is gone says nothing; this is how long until the connection to it counts as lost.
-_CONNECTING = {
-    "connect_timeout": "10",
-    "keepalives_idle": "20",
-    "keepalives_interval": "5",
-    "keepalives_count": "4",
-}
 
 Result = TypeVar("Result")
 
@@ -53,6 +43,7 @@ class Landscape:
         self.patience = Patience(FILE_LIMIT_S if self.is_sqlite else SERVER_LIMIT_S, say)
         # SQLite has one writer; waiting for it here is fair and cheaper than its busy handler.
         self._writer = threading.RLock()
+        self._closed = False
 
     @classmethod
     def open(cls, location: Location, *, create: bool = True, say: Say = to_log) -> Self:
@@ -73,7 +64,7 @@ class Landscape:
         """
         if location.database is not None:
             _prepare_place(location.database, location.display, create=create)
-        landscape = cls(location, _engine(location), say)
+        landscape = cls(location, engines.borrow(location), say)
         try:
             landscape._check_version(create=create)
             if create:
@@ -92,8 +83,10 @@ class Landscape:
         self.close()
 
     def close(self) -> None:
-        """Closes the connections."""
-        self.engine.dispose()
+        """Closes the connections, unless somebody else in this process has the landscape open."""
+        if not self._closed:
+            self._closed = True
+            engines.give_back(self.engine)
 
     @property
     def is_sqlite(self) -> bool:
@@ -142,7 +135,7 @@ class Landscape:
 
     @contextmanager
     def _begin(self, *, read_only: bool) -> Iterator[Connection]:
-        options = {_READ_ONLY: read_only}
+        options = {engines.READ_ONLY: read_only}
         try:
             with self.engine.connect() as connection, connection.execution_options(**options).begin():
                 yield connection
@@ -200,46 +193,3 @@ def _version(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
-
-
-def _engine(location: Location) -> Engine:
-    database = location.database
-    if database is None:
-        return _postgresql_engine(make_url(location.url))
-    engine = create_engine(URL.create("sqlite", database=str(database)))
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    # The driver's own control begins deferred, which loses to a concurrent writer without waiting.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = FULL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    read_only = connection.get_execution_options().get(_READ_ONLY, False)
-    connection.exec_driver_sql(f"PRAGMA query_only = {int(read_only)}")
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
-
-
-def _postgresql_engine(url: URL) -> Engine:
-    options = (
-        f"{url.query.get('options', '')} -c lock_timeout={BUSY_TIMEOUT_S}s "
-        f"-c idle_in_transaction_session_timeout={BUSY_TIMEOUT_S}s -c synchronous_commit=on"
-    ).strip()
-    ours = {name: value for name, value in _CONNECTING.items() if name not in url.query}
-    engine = create_engine(url, pool_pre_ping=True, connect_args=ours | {"options": options})
-    event.listen(engine, "begin", _begin_postgresql)
-    return engine
-
-
-def _begin_postgresql(connection: Connection) -> None:
-    if connection.get_execution_options().get(_READ_ONLY, False):
-        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")

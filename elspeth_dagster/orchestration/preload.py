@@ -5,6 +5,7 @@ All of it is loaded by any step at its first use, much of it by Dagster's storag
 
 import os
 import zoneinfo  # noqa: F401 - see above, as all below
+from contextlib import suppress
 from pathlib import Path
 
 import alembic.command
@@ -20,6 +21,11 @@ import upath.implementations.local  # noqa: F401
 import watchdog.observers  # noqa: F401
 
 from elspeth_dagster.orchestration import definitions
+from elspeth_dagster.plugins.errors import BrokenPluginError
+from elspeth_dagster.plugins.registry import PluginSet
 
+for candidate in PluginSet().all():
+    with suppress(BrokenPluginError):  # told of by the pipeline that uses it
+        candidate.load()
 if os.environ.get(definitions.FOLDER_VARIABLE):
     definitions.build_definitions(Path(os.environ[definitions.FOLDER_VARIABLE]))

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
 from typing import Any
 
@@ -171,16 +171,17 @@ def _registered(kind: PluginKind, name: str) -> Iterator[Candidate]:
     yield from (_Installed(entry) for entry in _entries(kind) if entry.name == name)
 
 
-def _entries(kind: PluginKind) -> tuple[EntryPoint, ...]:
-    return _entries_on(tuple(sys.path), entry_points, kind.group)
+def _entries(kind: PluginKind) -> list[EntryPoint]:
+    found = (entry for place in sys.path for entry in _entries_at(str(Path(place).resolve()), distributions))
+    return list(dict.fromkeys(entry for entry in found if entry.group == kind.group))
 
 
-@lru_cache(maxsize=2 * len(PluginKind))
-def _entries_on(
-    _path: tuple[str, ...], look: Callable[..., Iterable[EntryPoint]], group: str
-) -> tuple[EntryPoint, ...]:
+@lru_cache(maxsize=64)
+def _entries_at(place: str, look: Callable[..., Iterable[Distribution]]) -> tuple[EntryPoint, ...]:
     """Looking through all that is installed takes longer than the rest of loading a settings file."""
-    return tuple(look(group=group))
+    groups = {kind.group for kind in PluginKind}
+    entries = (entry for distribution in look(path=[place]) for entry in distribution.entry_points)
+    return tuple(entry for entry in entries if entry.group in groups)
 
 
 def _kind_of_file(file: PluginFile) -> PluginKind | None:

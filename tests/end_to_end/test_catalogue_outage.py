@@ -7,16 +7,16 @@ server is stopped in one run, 3 by default.
 import itertools
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from brittle import MENDED, RAISES, counts, expected_counts, expected_outputs, settings_of, write_numbers
 from databases import new_target
-from platforms import Platform
+from platforms import DEADLINE_S, Platform
 from postgres_server import Server, own_server
 
 from elspeth_dagster.landscape import catalogue
@@ -112,12 +112,14 @@ def test_a_server_that_stays_away_stops_the_run_and_a_resume_completes_it(
 def test_every_transaction_may_lose_its_answer(
     platform: Platform, settings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of three transactions one is committed and seems lost, one is lost, and one is left alone."""
-    begin, calls = Landscape._begin, itertools.count()
+    """Of three transactions of a thread one is committed and seems lost, one is lost, one is left alone."""
+    begin, calls, of_thread = Landscape._begin, itertools.count(), threading.local()
 
     @contextmanager
     def losing(self: Landscape, *, read_only: bool) -> Iterator[Any]:
-        kind = next(calls) % 3
+        next(calls)
+        of_thread.calls = getattr(of_thread, "calls", -1) + 1
+        kind = of_thread.calls % 3
         lost = CatalogueLostError("here", "reading" if read_only else "writing", "the connection is lost")
         with begin(self, read_only=read_only) as connection:
             yield connection
@@ -126,7 +128,9 @@ def test_every_transaction_may_lose_its_answer(
         if kind == 2:
             raise lost
 
-    monkeypatch.setattr(catalogue, "Patience", partial(Patience, pause=lambda _seconds: None))
+    monkeypatch.setattr(
+        catalogue, "Patience", lambda _limit_s, say: Patience(DEADLINE_S, say, pause=lambda _seconds: None)
+    )
     platform.write("pipelines/tariffs/plugins/brittle.py", RAISES)
     monkeypatch.setattr(Landscape, "_begin", losing)
     failed = platform.run(settings)
