@@ -23,6 +23,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 NO_SKIP = "ELSPETH_NO_SKIP"
 _WITH_SERVER = ("tests/browser/", "tests/orchestration/test_graphql.py")
+_CRASHES = "tests/end_to_end/test_crash.py"
 _OURS = "ELSPETH_"
 _KEPT = (NO_SKIP, "ELSPETH_SHARED_DATA")
 
@@ -41,17 +42,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("takes_minutes") is None)
 
 
-class OneServer(LoadScopeScheduling):
-    """Gives all tests that look at the session's `dagster dev` to one worker, others one by one."""
+class Sharing(LoadScopeScheduling):
+    """Gives to one worker what shares something costly, and all other tests one by one.
+
+    That is the session's `dagster dev`, and what undisturbed runs leave, with which killed ones are compared.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "dagster dev" if file.startswith(_WITH_SERVER) else nodeid
+        if file.startswith(_WITH_SERVER):
+            return "dagster dev"
+        return file if file == _CRASHES else nodeid
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    return OneServer(config, log)
+    return Sharing(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

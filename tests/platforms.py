@@ -163,9 +163,11 @@ def kill(process: "subprocess.Popen[bytes]") -> None:
     process.wait(timeout=DEADLINE_S)
 
 
-def wait_for(condition: Callable[[], bool], what: str, within_s: float = DEADLINE_S) -> None:
+def wait_for(
+    condition: Callable[[], bool], what: str, within_s: float = DEADLINE_S, *, look_every_s: float = 0.1
+) -> None:
     """Waits until something holds."""
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.1)
+        time.sleep(look_every_s)
