@@ -34,6 +34,12 @@ class SourceMissingError(SourceError):
         )
 
 
+_WAYS_ON = (
+    "Put the file back as it was and resume, or resume with --restart-source, which drops what was "
+    "read so far and reads the file from its start"
+)
+
+
 class SourceChangedError(SourceError):
     """What was read before a run stopped is no longer what the file begins with."""
 
@@ -42,6 +48,16 @@ class SourceChangedError(SourceError):
         super().__init__(
             place,
             f"the first {offset} bytes, which this run has read already, have changed ({what})",
-            "Put the file back as it was and resume, or resume with --restart-source, which drops what was "
-            "read so far and reads the file from its start",
+            _WAYS_ON,
+        )
+
+
+class SourceShortenedError(SourceError):
+    """The file became shorter while it was read."""
+
+    def __init__(self, place: str, size: int, end: int) -> None:
+        super().__init__(
+            place,
+            f"became shorter while it was read: it had {size} bytes, and ends behind byte {end} now",
+            _WAYS_ON,
         )

@@ -9,7 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from elspeth_dagster.plugins.sources.errors import SourceChangedError, SourceError, SourceMissingError
+from elspeth_dagster.plugins.sources.errors import (
+    SourceChangedError,
+    SourceError,
+    SourceMissingError,
+    SourceShortenedError,
+)
 from elspeth_dagster.plugins.sources.transcode import Transcoder, is_utf8
 
 BLOCK_BYTES = 4 * 1024 * 1024
@@ -33,7 +38,7 @@ class FileIdentity:
 
 
 class InputFile:
-    """A file's text as UTF-8, up to the size that it had when the run first opened it.
+    """A file's text as UTF-8, up to the size that it had when the run first opened it, if it still has it.
 
     Offsets count bytes of this stream. Bytes that are not text in the file's encoding are kept, so that what
     holds them can be set aside and shown as it was (`original`).
@@ -44,11 +49,13 @@ class InputFile:
         prefix: Hash of what has been read.
     """
 
-    def __init__(self, file: BinaryIO, place: str, encoding: str, identity: FileIdentity) -> None:
+    def __init__(
+        self, file: BinaryIO, place: str, encoding: str, identity: FileIdentity, size_bytes: int
+    ) -> None:
         self._file = file
         self._place = place
         self._transcoder = None if is_utf8(encoding) else Transcoder(encoding)
-        self._left = identity.size_bytes
+        self._size = self._left = min(identity.size_bytes, size_bytes)
         self._given_back: list[memoryview] = []
         self.identity = identity
         self.offset = 0
@@ -73,8 +80,9 @@ class InputFile:
             raise SourceError(
                 place, f"can't be opened ({path}: {error.strerror})", "Make it readable for this user."
             ) from error
-        identity = FileIdentity(**cursor["file"]) if cursor else FileIdentity.of(os.fstat(file.fileno()))
-        return cls(file, place, encoding, identity)
+        now = FileIdentity.of(os.fstat(file.fileno()))
+        identity = FileIdentity(**cursor["file"]) if cursor else now
+        return cls(file, place, encoding, identity, now.size_bytes)
 
     def __enter__(self) -> Self:
         return self
@@ -85,7 +93,11 @@ class InputFile:
         self._file.close()
 
     def read(self, size: int = BLOCK_BYTES) -> bytes:
-        """At most `size` bytes more; none only at the end."""
+        """At most `size` bytes more; none only at the end.
+
+        Raises:
+            SourceShortenedError: The file has become shorter meanwhile.
+        """
         ahead = self._given_back.pop() if self._given_back else memoryview(self._next(size))
         data = bytes(ahead[:size])
         if len(ahead) > size:
@@ -102,7 +114,9 @@ class InputFile:
     def _next(self, size: int) -> bytes:
         while True:
             raw = self._file.read(min(size, self._left))
-            self._left = self._left - len(raw) if raw else 0
+            if self._left and not raw:
+                raise SourceShortenedError(self._place, self._size, self._size - self._left)
+            self._left -= len(raw)
             data = raw if self._transcoder is None else self._transcoder.feed(raw, final=self._left == 0)
             if data or not raw:
                 self.prefix.extend(data)

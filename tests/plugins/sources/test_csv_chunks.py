@@ -18,7 +18,7 @@ from source_reading import (
 )
 
 from elspeth_dagster.plugins.base import PluginContext, Replay
-from elspeth_dagster.plugins.sources.errors import SourceChangedError, SourceError
+from elspeth_dagster.plugins.sources.errors import SourceChangedError, SourceError, SourceShortenedError
 
 AWKWARD = (
     b'\xef\xbb\xbf\nUser ID,b\n1,2\n\n3\n"x\r\ny",z\r\n4,\xff\n\n"q,1\n5,6\n\n\n\xef\xbb\xbf7,8\n9,"10"\n\n'
@@ -119,6 +119,17 @@ def test_a_resumed_read_refuses_a_file_that_ends_too_soon(path: Path) -> None:
     path.write_text("a\n1\n")
     with pytest.raises(SourceChangedError, match="ends behind byte 4"):
         next(csv_source(path).chunks(request(cursor=first.cursor, first=2)))
+
+
+def test_a_file_that_becomes_shorter_while_it_is_read_is_refused(path: Path) -> None:
+    line, lines = b"x" * 999 + b"\n", 20_000
+    path.write_bytes(line * lines)
+    reading = csv_source(path).chunks(request(max_records=10))
+    next(reading)
+    with path.open("r+b") as file:
+        file.truncate(len(line) * (lines - 1))
+    with pytest.raises(SourceShortenedError, match=r"it had 20000000 bytes.*--restart-source"):
+        list(reading)
 
 
 def test_a_resumed_read_takes_another_file_with_the_same_beginning(path: Path) -> None:
