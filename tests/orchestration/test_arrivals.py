@@ -1,5 +1,6 @@
 """Which files a look takes: each content once, in order of age, never one that is still being written."""
 
+import errno
 import glob
 import os
 import time
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -174,6 +176,27 @@ def test_a_file_that_is_gone_is_no_longer_remembered(
     assert "gone.csv" not in (tmp_path / "memory" / "in.json").read_text()
 
 
+def test_a_share_that_was_away_brings_nothing_again(
+    watching: Callable[..., Watcher], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = watching()
+    folder = put(tmp_path, "a.csv", "one").parent
+    assert watcher.look() == [("a.csv", 0)]
+    watcher.runs.clear()  # Dagster's old runs are deleted now and then
+    folder.rename(tmp_path / "away")
+    assert watcher.look() == []
+    folder.mkdir()  # where it is mounted
+    assert watcher.look() == []
+    folder.rmdir()
+    (tmp_path / "away").rename(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.scandir", mock.Mock(side_effect=OSError(errno.ESTALE, "stale")))
+        assert (watcher.look(), watcher.remark) == ([], f"{folder} cannot be looked at: stale")
+    assert watcher.look() == []
+    put(tmp_path, "a.csv", "two")
+    assert watcher.look() == [("a.csv", 1)]
+
+
 def test_a_cursor_that_was_a_number_runs_nothing_again(
     watching: Callable[..., Watcher], tmp_path: Path
 ) -> None:
@@ -201,15 +224,14 @@ def test_drafts_of_the_memory_are_cleaned_up(watching: Callable[..., Watcher], t
 
 
 def test_a_file_that_is_being_written_waits(watching: Callable[..., Watcher], tmp_path: Path) -> None:
-    watcher = watching(settle_seconds=0.5)
+    watcher = watching(settle_seconds=60)
     path = put(tmp_path, "a.csv", "one")
     assert (watcher.look(), watcher.waiting) == ([], 1)
-    time.sleep(0.3)
+    os.utime(path, (0, time.time() - 61))
     with path.open("a") as file:
         file.write(" and more")
-    time.sleep(0.3)
     assert (watcher.look(), watcher.waiting) == ([], 1)
-    time.sleep(0.3)
+    os.utime(path, (0, time.time() - 61))
     assert (watcher.look(), watcher.waiting) == ([("a.csv", 0)], 0)
 
 
@@ -316,6 +338,9 @@ def test_a_listing_that_takes_long_leaves_time_to_read(
 def test_a_look_without_a_file_says_why(watching: Callable[..., Watcher], tmp_path: Path) -> None:
     watcher = watching("inbox/*.csv")
     assert (watcher.look(), watcher.remark) == ([], f"there is no folder {tmp_path / 'inbox'}")
+    watcher = watching("in/")
+    said = "in/ is a folder; to watch the files in it, write in/*"
+    assert (watcher.look(), watcher.remark) == ([], said)
     watcher = watching(settle_seconds=60)
     assert (watcher.look(), watcher.remark) == ([], "no new file")
     put(tmp_path, "a.csv", "a")
