@@ -95,7 +95,6 @@ class PipelineOps:
                 )
                 for warning in compiled.settings.warnings:
                     context.log.warning(warning)
-                require_content(context, work)
 
         return self._op(open_run, "open_run", outs=_DONE, config=launch_schema(compiled))
 
@@ -117,6 +116,7 @@ class PipelineOps:
         def load(context: dg.OpExecutionContext, landscape: LandscapeResource) -> Iterator[Any]:
             """Reads the source once and freezes it into chunks."""
             with phase_work(context, compiled, landscape, Phase.SOURCE) as work:
+                require_content(context, work)
                 restart = context.run.tags.get(RESTART_SOURCE_TAG) == "true"
                 marker = load_source(work, restart=restart)
                 chunks = reads.chunks(work.landscape, work.run_id, 0)

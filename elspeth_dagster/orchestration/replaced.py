@@ -6,7 +6,7 @@ from elspeth_dagster.engine.load import END_OF_SOURCE
 from elspeth_dagster.engine.work import Work
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.landscape import reads
-from elspeth_dagster.orchestration import contents
+from elspeth_dagster.orchestration import contents, partitions
 from elspeth_dagster.orchestration.names import CONTENT_TAG
 
 
@@ -25,13 +25,16 @@ class ReplacedError(ElspethError):
 def require_content(context: dg.OpExecutionContext, work: Work) -> None:
     """Refuses to read a file's newer content for a run that the sensor asked for because of an older one.
 
-    A run that has read something goes on with that; what is wrong with a file that is gone, the source says.
+    A run that has read something goes on with that, and one that was told to reads another file; what is
+    wrong with a file that is gone, the source says.
 
     Raises:
         ReplacedError: The file has other content.
     """
-    asked, path = context.run.tags.get(CONTENT_TAG), work.launch.source_path
-    if asked is None or path is None or context.op_config["source_path"] or _has_read(work):
+    asked, key, path = context.run.tags.get(CONTENT_TAG), work.launch.partition, work.launch.source_path
+    if asked is None or key is None or path is None or _has_read(work):
+        return
+    if path != partitions.path_of(work.compiled, key):
         return
     file = work.resolve(path)
     try:

@@ -7,7 +7,7 @@ from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.model import RunStatus
 from elspeth_dagster.orchestration.names import PARTITION_TAG, PIPELINE_TAG, arrival_of
-from elspeth_dagster.plugins.partitioned import are_apart
+from elspeth_dagster.plugins.partitioned import is_apart
 
 _RUNS_LOOKED_AT = 25
 
@@ -31,7 +31,8 @@ def require_latest(context: dg.OpExecutionContext, work: Work) -> None:
         SupersededError: A run of the same file that was asked for later is completed.
     """
     arrival, partition = arrival_of(context.run.tags), work.launch.partition
-    if arrival is None or partition is None or not are_apart(work.compiled.settings):
+    sinks = work.compiled.settings.sinks.values()
+    if arrival is None or partition is None or not any(map(is_apart, sinks)):
         return
     tags = {PARTITION_TAG: partition, PIPELINE_TAG: work.pipeline}
     for run in context.instance.get_runs(dg.RunsFilter(tags=tags), limit=_RUNS_LOOKED_AT):

@@ -48,8 +48,12 @@ def partition_problems(settings: Settings, plugins: Mapping[str, Plugin]) -> Ite
 
 def are_apart(settings: Settings) -> bool:
     """Whether no two partitions write to one target."""
-    places = [[sink.options.get(option) for option in ("path", "url")] for sink in settings.sinks.values()]
-    return settings.dagster.is_partitioned and all(PLACEHOLDER in f"{path}{url}" for path, url in places)
+    return settings.dagster.is_partitioned and all(map(is_apart, settings.sinks.values()))
+
+
+def is_apart(sink: SinkSettings) -> bool:
+    """Whether a sink has a target for each partition."""
+    return any(PLACEHOLDER in str(sink.options.get(option, "")) for option in ("path", "url"))
 
 
 def _overwritten(plugin: Plugin | None, sensor: SensorSettings | None) -> tuple[str, list[str]]:

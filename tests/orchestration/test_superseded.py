@@ -15,8 +15,18 @@ def instance(platform: Platform) -> Any:
         yield found
 
 
-def test_an_older_content_does_not_replace_a_newer_one(platform: Platform, instance: Any) -> None:
-    settings = platform.pipeline("arriving", change(ARRIVING, "dagster.checks", {"min_rows": 2}))
+ALSO_ONE_FILE_FOR_ALL = change(
+    change(ARRIVING, "source.options.on_validation_failure", "rejects"),
+    "sinks.rejects",
+    {"plugin": "csv", "options": {"path": "output/rejects.csv", "mode": "append"}},
+)
+
+
+@pytest.mark.parametrize("arriving", [ARRIVING, ALSO_ONE_FILE_FOR_ALL], ids=["apart", "also one for all"])
+def test_an_older_content_does_not_replace_a_newer_one(
+    platform: Platform, instance: Any, arriving: dict[str, Any]
+) -> None:
+    settings = platform.pipeline("arriving", change(arriving, "dagster.checks", {"min_rows": 2}))
     platform.write("in/a.csv", "id\n1\n")
     older = sensor_tick(instance)
     assert not launch("arriving", instance, **requested(older.run_requests[0])).success
@@ -24,10 +34,10 @@ def test_an_older_content_does_not_replace_a_newer_one(platform: Platform, insta
     platform.write("in/a.csv", "id\n2\n3\n")
     (newer,) = sensor_tick(instance, older.cursor).run_requests
     assert launch("arriving", instance, **requested(newer)).success
-    kept = {"a.csv/out.csv": b"id\r\n2\r\n3\r\n"}
-    assert platform.outputs() == kept
+    kept = platform.outputs()
+    assert kept["a.csv/out.csv"] == b"id\r\n2\r\n3\r\n"
 
-    platform.pipeline("arriving", change(ARRIVING, "dagster.checks", {"min_rows": 1}))
+    platform.pipeline("arriving", change(arriving, "dagster.checks", {"min_rows": 1}))
     later, first = (run["run_id"] for run in platform.runs())
     answer = platform.resume(first)
     assert answer.code == 1
@@ -61,6 +71,24 @@ def test_a_file_that_is_replaced_while_its_run_is_queued_is_read_once(
     (run,) = [run["run_id"] for run in platform.runs() if run["status"] == "failed"]
     assert platform.resume(run).code == 1, "still another content"
     assert platform.outputs() == kept
+
+
+def test_a_run_whose_file_was_gone_does_not_read_what_came_after_it(
+    platform: Platform, instance: Any
+) -> None:
+    platform.pipeline("arriving", change(ARRIVING, "sinks.out.options.mode", "append"))
+    path = platform.write("in/a.csv", "id\n1\n")
+    first = sensor_tick(instance)
+    path.unlink()
+    assert not launch("arriving", instance, **requested(first.run_requests[0])).success
+    platform.write("in/a.csv", "id\n2\n")
+    (second,) = sensor_tick(instance, first.cursor).run_requests
+    (run,) = platform.runs()
+    answer = platform.resume(run["run_id"])
+    assert answer.code == 1
+    assert "in/a.csv has changed since this run was asked for, and nothing was read" in answer.err
+    assert launch("arriving", instance, **requested(second)).success
+    assert platform.outputs() == {"a.csv/out.csv": b"id\r\n2\r\n"}
 
 
 def test_a_run_that_has_read_an_older_content_goes_on_with_it(platform: Platform, instance: Any) -> None:
