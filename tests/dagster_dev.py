@@ -2,13 +2,14 @@
 
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -170,7 +171,8 @@ def dagster_dev(
         )  # fmt: skip
     server = DagsterDev(platform, ours, f"http://127.0.0.1:{port}")
     try:
-        wait_for(lambda: _serves(server), "dagster dev")
+        wait_for(lambda: process.poll() is not None or _serves(server), "dagster dev")
+        assert process.poll() is None, (platform.root / "dev.log").read_text()[-3000:]
         yield server
     finally:
         kill(process)
@@ -186,7 +188,9 @@ def _serves(server: DagsterDev) -> bool:
 
 
 def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
+    """One that no connection is given by itself, as it is some time until the server takes it."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port

@@ -34,7 +34,10 @@ class Target:
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows that a query, or another statement, gives."""
         if self.kind == "sqlite":
-            with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"))) as connection, connection:
+            with (
+                closing(sqlite3.connect(self.url.removeprefix("sqlite:///"), timeout=60)) as connection,
+                connection,
+            ):
                 return connection.execute(sql).fetchall()
         engine = create_engine(make_url(self.url).set(drivername="postgresql+psycopg"))
         with engine.begin() as connection:

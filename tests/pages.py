@@ -12,7 +12,7 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync",
     "--disable-component-update",
 ]  # fmt: skip
-DEADLINE_MS = 60_000
+DEADLINE_MS = 300_000
 LOCATION = "/locations/elspeth"
 
 

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ DEFINITIONS = (
     "from elspeth_dagster.orchestration.definitions import build_definitions\n\n"
     'defs = build_definitions("pipelines")\n'
 )
-DEADLINE_S = 120
+DEADLINE_S = 600
+"""Long enough for a busy machine: only what hangs takes it."""
 
 
 @dataclass(frozen=True)
@@ -159,8 +161,24 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 def kill(process: "subprocess.Popen[bytes]") -> None:
     """Ends a started process and all of its group at once, as `kill -9` does."""
     if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+        kill_group(process.pid)
     process.wait(timeout=DEADLINE_S)
+
+
+def kill_group(group: int) -> None:
+    """Ends all processes of a group at once, if there are any, and waits until they are gone."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+        wait_for(lambda: not _has_living(group), "the end of the processes")
+
+
+def _has_living(group: int) -> bool:
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _parent, of = path.read_text().rpartition(")")[2].split()[:3]
+            if int(of) == group and state not in "ZX":
+                return True
+    return False
 
 
 def wait_for(

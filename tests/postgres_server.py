@@ -36,7 +36,7 @@ class Server:
 
     def _execute(self, words: list[str]) -> None:
         with (self.folder / "commands.log").open("ab") as log:
-            subprocess.run(words, stdout=log, stderr=log, check=True, timeout=60, cwd=self.folder)
+            subprocess.run(words, stdout=log, stderr=log, check=True, timeout=300, cwd=self.folder)
 
     def start(self) -> None:
         self._execute(self._starting())
@@ -46,7 +46,7 @@ class Server:
         self._execute(self._stopping())
 
     def _starting(self) -> list[str]:
-        options = f"-k {self.folder} -p {_PORT} -c listen_addresses="
+        options = f"-k {self.folder} -p {_PORT} -c listen_addresses= -c fsync=off"
         return self._words("pg_ctl", "-w", "-l", str(self.folder / "server.log"), "-o", options, "start")
 
     def _stopping(self) -> list[str]:

@@ -15,7 +15,7 @@ INTERRUPTED_EXIT = 3
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SAME_S = 0.2
-_LAST_WORDS_S = 2.0
+_LAST_WORDS_S = 10.0
 
 
 class Stopping:

@@ -12,6 +12,9 @@ def test_a_file_that_is_dropped_in_is_run(dagster_server: DagsterDev, pages: Pag
     platform = dagster_server.platform
     pages.turn_on("arrivals__sensor")
     platform.write("in/first.csv", "id\n1\n")
-    wait_for(lambda: bool(platform.outputs("output/arrivals")), "the file's run")
-    wait_for(lambda: dagster_server.attempts("arrivals")[0][2] == "completed", "the end of the run")
+    wait_for((platform.root / "landscape" / "catalogue.db").exists, "a run")
+    wait_for(
+        lambda: [status for _, _, status, _ in dagster_server.attempts("arrivals")] == ["completed"],
+        "the end of the file's run",
+    )
     assert platform.outputs("output/arrivals") == {"first.csv": b"id\r\n1\r\n"}

@@ -34,7 +34,7 @@ from crash_yard import (
     state_of,
 )
 from dagster_dev import FINISHED, dagster_dev
-from platforms import Platform, wait_for
+from platforms import Platform, kill_group, wait_for
 
 REFUSED = 1
 """The exit code of a resume that is refused."""
@@ -62,7 +62,7 @@ def differences(case: Case, folder: Path, expected: Mapping[str, Any], effects: 
                 kill_through_dagster_dev(yard, case, at, by, who)
             elif case.orphans == "killed":
                 _, group = yard.start(words, at, by, who)
-                signal_group(group, signal.SIGKILL)
+                kill_group(group)
             else:
                 kill_parent(yard, words, at, wake=case.orphans == "asleep")
             words = continuing(yard, words)
@@ -94,7 +94,7 @@ def kill_parent(yard: Yard, words: list[str], at: str, *, wake: bool) -> None:
         # Orphans that found out that their parent is gone end by themselves, some behind their last effect.
         over = code == 0 and (not yard.is_alive() or "is completed already" in yard.log)
         assert refused or over, yard.log
-    signal_group(group, signal.SIGKILL)
+    kill_group(group)
 
 
 def kill_through_dagster_dev(yard: Yard, case: Case, at: str, by: str, who: str) -> None:

@@ -26,7 +26,7 @@ from elspeth_dagster.landscape.processes import Liveness, process_states
 from elspeth_dagster.landscape.query import query
 
 DYING = Path(__file__).with_name("dying")
-DEADLINE_S = 180
+DEADLINE_S = 600
 NO_COMPUTE_LOGS = (
     "compute_logs: {module: dagster._core.storage.noop_compute_log_manager, class: NoOpComputeLogManager}\n"
 )

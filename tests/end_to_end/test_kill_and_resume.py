@@ -16,7 +16,7 @@ from brittle import (
     write_numbers,
 )
 from dagster import DagsterRunStatus
-from platforms import BIN, DEFINITIONS, Platform, Start, kill, wait_for
+from platforms import BIN, DEADLINE_S, DEFINITIONS, Platform, Start, kill, wait_for
 
 pytestmark = pytest.mark.dagster_process
 
@@ -231,7 +231,7 @@ def test_of_two_resumes_at_once_one_wins_and_the_other_changes_nothing(
     platform.path("go").touch()
     winner = next(process for process in racing if process is not loser)
 
-    assert winner.wait(timeout=60) == 0
+    assert winner.wait(timeout=DEADLINE_S) == 0
     assert platform.outputs() == expected_outputs()
     (done,) = platform.runs()
     assert (done["attempts"], done["status"]) == (2, "completed")

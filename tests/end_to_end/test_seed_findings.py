@@ -21,7 +21,7 @@ from crash_cases import JOINS
 from dagster import ReexecutionOptions
 from diaries import NORMAL, diary, mend, write_pipeline
 from platform_jobs import launch
-from platforms import Platform
+from platforms import DEADLINE_S, Platform
 
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.catalogue import Landscape
@@ -293,7 +293,7 @@ def test_a_step_that_dagster_tries_again_keeps_its_attempt_and_others_out(platfo
     """A retry policy of a job that a user made over a pipeline's assets."""
     write_tariffs(platform, OFF_LINE)
     defs = build_definitions("pipelines")
-    policy = dg.RetryPolicy(max_retries=1, delay=1)
+    policy = dg.RetryPolicy(max_retries=1, delay=4)
     chosen = dg.AssetSelection.groups("tariffs")
     mine = dg.define_asset_job("mine", selection=chosen, op_retry_policy=policy)
     job = dg.Definitions.merge(defs, dg.Definitions(jobs=[mine])).resolve_job_def("mine")
@@ -322,7 +322,7 @@ def test_a_step_that_dagster_tries_again_keeps_its_attempt_and_others_out(platfo
         other = threading.Thread(target=asking, daemon=True)
         other.start()
         result = job.execute_in_process(instance=instance, raise_on_error=False)
-        other.join(timeout=10)
+        other.join(timeout=DEADLINE_S)
 
     assert result.success
     assert "step process_0_0 waiting until" in refusals[0]

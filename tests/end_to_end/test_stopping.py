@@ -97,7 +97,7 @@ def test_a_second_signal_ends_at_once_what_does_not_stop(
 
     os.kill(process.pid, signal.SIGTERM)
 
-    assert process.wait(timeout=20) == 3
+    assert process.wait(timeout=DEADLINE_S) == 3
     assert "Traceback" not in platform.read("started.log").decode()
     assert_interrupted_and_resumed(platform, "--shards", "1")
 

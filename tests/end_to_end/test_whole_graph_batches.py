@@ -44,7 +44,7 @@ class Slow(RowSource):
         for at in range(5):
             yield {"id": at}
             if at == 2:
-                time.sleep(0.25)
+                time.sleep(3)
 '''
 
 
@@ -269,9 +269,9 @@ def test_an_aggregation_of_what_an_aggregation_made_then_a_fork(platform: Platfo
     [
         ({"count": 3}, [(3, "count"), (2, "end_of_source")]),
         ({"condition": "row['batch_count'] >= 4"}, [(4, "condition"), (1, "end_of_source")]),
-        ({"timeout_seconds": 0.1}, [(3, "timeout"), (2, "end_of_source")]),
-        ({"condition": "row['batch_age_seconds'] > 0.1"}, [(3, "condition"), (2, "end_of_source")]),
-        ({"count": 2, "timeout_seconds": 0.1}, [(2, "count"), (1, "timeout"), (2, "count")]),
+        ({"timeout_seconds": 1.5}, [(3, "timeout"), (2, "end_of_source")]),
+        ({"condition": "row['batch_age_seconds'] > 1.5"}, [(3, "condition"), (2, "end_of_source")]),
+        ({"count": 2, "timeout_seconds": 1.5}, [(2, "count"), (1, "timeout"), (2, "count")]),
     ],
     ids=["count", "condition", "timeout", "age", "count_and_timeout"],
 )

@@ -149,7 +149,7 @@ def test_a_run_of_another_record_format_is_refused(landscape, attempt):
 def test_a_live_run_is_refused_with_the_facts(landscape, attempt):
     beat(landscape, attempt)
     before = snapshot(landscape)
-    facts = rf"attempt 1 is alive on .+, process {os.getpid()}, heartbeat \d s ago.*nothing was killed"
+    facts = rf"attempt 1 is alive on .+, process {os.getpid()}, heartbeat \d+ s ago.*nothing was killed"
     with pytest.raises(RunAliveError, match=facts):
         ensure_attempt(landscape, resume(dagster_finished=finished()))
     assert snapshot(landscape) == before
@@ -193,7 +193,7 @@ def test_a_process_of_another_host_is_given_up_only_by_force_and_when_silent(lan
     with landscape.transaction() as connection:
         long_ago = datetime.now(UTC) - timedelta(seconds=61)
         connection.execute(update(schema.ops_processes).values(registered_at=long_ago))
-    with pytest.raises(RunAliveError, match="heartbeat 61 s ago"):
+    with pytest.raises(RunAliveError, match=r"heartbeat \d+ s ago"):
         ensure_attempt(landscape, asked)
     assert ensure_attempt(landscape, resume(dagster_finished=finished(), force=True)).number == 2
 
@@ -308,7 +308,7 @@ def _run_race(landscape, dagster_runs):
     ]
     for process in processes:
         process.start()
-    outcomes = sorted(results.get(timeout=30) for _ in processes)
+    outcomes = sorted(results.get(timeout=300) for _ in processes)
     for process in processes:
         process.join()
     return outcomes

@@ -116,7 +116,7 @@ def test_processes_that_open_a_new_landscape_at_once_make_it_once(location):
     processes = [spawn.Process(target=_open, args=(location, barrier, results)) for _ in range(3)]
     for process in processes:
         process.start()
-    counts = [results.get(timeout=30) for _ in processes]
+    counts = [results.get(timeout=300) for _ in processes]
     for process in processes:
         process.join()
     assert counts == [1, 1, 1]

@@ -80,7 +80,7 @@ def test_a_newer_attempt_waits_for_a_commit_under_way(landscape, attempt):
             }
             rest = dict.fromkeys(("content_digest", "digest", "engine_version", "code_digest"), "x")
             connection.execute(insert(schema.commits).values(**row, **rest, committed_at=attempt.started_at))
-        assert opening.result(timeout=30) == {7}
+        assert opening.result(timeout=300) == {7}
 
 
 def test_a_redelivery_at_the_same_instant_commits_once(landscape, attempt):
@@ -92,7 +92,7 @@ def test_a_redelivery_at_the_same_instant_commits_once(landscape, attempt):
     ]
     for process in processes:
         process.start()
-    counts = sorted(results.get(timeout=30) for _ in processes)
+    counts = sorted(results.get(timeout=300) for _ in processes)
     for process in processes:
         process.join()
     assert sum(counts) == 5

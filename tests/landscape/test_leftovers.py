@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 
 import pytest
 from landscape_drafts import files_of, part, request, source_draft, sweep_draft
@@ -173,7 +174,11 @@ def test_a_purge_takes_what_the_dead_left_and_nothing_that_lives_or_is_committed
 
     foretold = purge(landscape, None, dry_run=True)
     purged = purge(landscape, None)
-    assert foretold == purged
+    # How long ago a process gave a sign is counted anew.
+    assert [replace(run, signs=()) for run in foretold.runs] == [
+        replace(run, signs=()) for run in purged.runs
+    ]
+    assert foretold.locks == purged.locks
     (run,) = purged.runs
     assert (run.run_id, run.files, run.at_work) == (attempt.run_id, 3, 2)
     assert f"process {os.getpid()}" in run.signs[0]
