@@ -16,7 +16,9 @@ from elspeth_dagster.plugins.base import Sink
 from elspeth_dagster.plugins.partitioned import are_apart
 
 
-def publish_sink_of(work: Work, sink: str, *, admit: Callable[[], None] = lambda: None) -> ArtifactFacts:
+def publish_sink_of(
+    work: Work, sink: str, *, admit: Callable[[], None] = lambda: None, orphaned_s: float = 0.0
+) -> ArtifactFacts:
     """Publishes a sink, once; done already, only its artifact is given.
 
     The first publish of a run waits until no other run of the pipeline publishes, or of its partition where
@@ -26,6 +28,7 @@ def publish_sink_of(work: Work, sink: str, *, admit: Callable[[], None] = lambda
         work: The run.
         sink: The sink's name.
         admit: Called before the run's first publish, once no other can come between; raises to refuse it.
+        orphaned_s: How long it waits for another run to be continued that died while it published.
 
     Raises:
         IncompleteError: A sink that comes before it is not published.
@@ -36,7 +39,12 @@ def publish_sink_of(work: Work, sink: str, *, admit: Callable[[], None] = lambda
         require_fed(work, sink)
         partition = work.launch.partition if are_apart(work.compiled.settings) else None
         enter_section(
-            work.landscape, work.attempt, partition=partition, say=work.progress.say, pause=work.pause
+            work.landscape,
+            work.attempt,
+            partition=partition,
+            say=work.progress.say,
+            pause=work.pause,
+            orphaned_s=orphaned_s,
         )
         _admit(work, admit)
     graph = work.compiled.graph

@@ -227,9 +227,14 @@ class FenceLostError(LandscapeError):
 
 
 class SectionHeldError(LandscapeError):
-    """A run of the same pipeline stopped while it published."""
+    """A run of the same pipeline stopped while it published.
 
-    def __init__(self, pipeline: str, run_id: str, holder: str, standing: str) -> None:
+    Attributes:
+        holder: That run.
+        is_over: Whether its end is recorded; else its processes are gone, and somebody may be continuing it.
+    """
+
+    def __init__(self, pipeline: str, run_id: str, holder: str, standing: str, *, is_over: bool) -> None:
         self.pipeline = pipeline
         super().__init__(
             f"pipeline {pipeline!r}, run {run_id}: run {holder} stopped while it published ({standing}), "
@@ -238,6 +243,7 @@ class SectionHeldError(LandscapeError):
             f"Then resume this run: elspeth resume {run_id}"
         )
         self.holder = holder
+        self.is_over = is_over
 
 
 class SectionBusyError(LandscapeError):

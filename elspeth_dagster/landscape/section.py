@@ -22,6 +22,7 @@ WAIT_LIMIT_S = 3600.0
 
 _LOOK_EVERY_S = 0.5
 _SAY_EVERY_S = 30.0
+_GONE = "its processes are gone"
 _ENDED = frozenset({RunStatus.COMPLETED, RunStatus.ABANDONED})
 
 
@@ -31,8 +32,12 @@ class _Holder:
 
     run_id: str
     number: int
-    standing: str
+    status: str
     signs: tuple[str, ...]
+
+    @property
+    def is_over(self) -> bool:
+        return self.status != RunStatus.RUNNING
 
 
 def enter_section(
@@ -43,6 +48,7 @@ def enter_section(
     say: Callable[[str], None],
     pause: Callable[[float], None] = time.sleep,
     limit_s: float = WAIT_LIMIT_S,
+    orphaned_s: float = 0.0,
 ) -> None:
     """Lets a run publish, once no other run of its pipeline is at it.
 
@@ -56,29 +62,39 @@ def enter_section(
         say: Takes a line for people while it waits.
         pause: Waits for so many seconds.
         limit_s: How long it waits for a run that is at work.
+        orphaned_s: How long it waits for somebody to continue a run whose processes are gone.
 
     Raises:
         SectionHeldError: A run that is not at work any more left the section in the middle.
         SectionBusyError: Another run is at work and does not finish.
         FenceLostError: A newer attempt holds the run.
     """
-    waited_s = said_s = 0.0
+    waited_s = said_s = orphan_s = 0.0
     while True:
         holder = _try_to_enter(landscape, attempt, _name(attempt, partition))
         if holder is None:
             return
-        if not holder.signs:
-            raise SectionHeldError(attempt.pipeline, attempt.run_id, holder.run_id, holder.standing)
+        orphan_s = 0.0 if holder.signs else orphan_s
+        if not holder.signs and (holder.is_over or orphan_s >= orphaned_s):
+            standing = f"it is {holder.status}" if holder.is_over else _GONE
+            raise SectionHeldError(
+                attempt.pipeline, attempt.run_id, holder.run_id, standing, is_over=holder.is_over
+            )
         if waited_s >= limit_s:
-            raise SectionBusyError(attempt.pipeline, attempt.run_id, holder.run_id, holder.signs, waited_s)
+            signs = holder.signs or (_GONE,)
+            raise SectionBusyError(attempt.pipeline, attempt.run_id, holder.run_id, signs, waited_s)
         if waited_s == 0 or waited_s - said_s >= _SAY_EVERY_S:
             said_s = waited_s
             say(
                 f"waiting to publish: run {holder.run_id} of this pipeline is publishing "
                 f"(attempt {holder.number} {'; '.join(holder.signs)})"
+                if holder.signs
+                else f"waiting to publish: run {holder.run_id} of this pipeline has begun to, and {_GONE}; "
+                "waiting for it to be continued"
             )
         pause(_LOOK_EVERY_S)
         waited_s += _LOOK_EVERY_S
+        orphan_s += _LOOK_EVERY_S
 
 
 def leave_section(connection: Connection, run_id: str) -> None:
@@ -123,5 +139,4 @@ def _enter_or_look(connection: Connection, attempt: Attempt, name: str) -> _Hold
 def _holder(connection: Connection, held: Any) -> _Holder:
     running = held.status == RunStatus.RUNNING
     signs = signs_of_life(connection, held.run_id, held.fence, force=False) if running else []
-    standing = "its processes are gone" if running else f"it is {held.status}"
-    return _Holder(held.run_id, held.attempt, standing, tuple(signs))
+    return _Holder(held.run_id, held.attempt, held.status, tuple(signs))

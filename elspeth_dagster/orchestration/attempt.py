@@ -31,7 +31,7 @@ from elspeth_dagster.landscape.errors import AttemptRefusedError, CatalogueLostE
 from elspeth_dagster.landscape.leftovers import sweep_attempt_leftovers
 from elspeth_dagster.landscape.model import Attempt, AttemptStatus, Phase, PhaseStatus
 from elspeth_dagster.landscape.processes import beating
-from elspeth_dagster.orchestration import again, metadata, stories
+from elspeth_dagster.orchestration import again, by_daemon, metadata, stories
 from elspeth_dagster.orchestration.names import FORCE_TAG, RESUME_TAG, RUN_ID_TAG, graph_name
 from elspeth_dagster.orchestration.platform import platform_root, root_by_default
 from elspeth_dagster.orchestration.resource import LandscapeResource
@@ -190,6 +190,7 @@ def _recorded(
         later = again.asked_for(context, error)
         if later is not None:
             raise later from _fit_to_keep(error, compiled)
+        by_daemon.note(context, error)
         with asked.held():
             _close(landscape, attempt, AttemptStatus.FAILED, error, error_facts(error, node, compiled))
         raise

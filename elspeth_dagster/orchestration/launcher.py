@@ -32,6 +32,8 @@ from elspeth_dagster.landscape.processes import Liveness, Process, state_of
 from elspeth_dagster.orchestration.names import WORKER_TAG
 from elspeth_dagster.orchestration.workers import Workers
 
+_PRIORITY_TAG = "dagster/priority"
+
 
 class ForkingRunLauncher(dg.DefaultRunLauncher):
     """Launches runs of this machine's code locations in processes forked from one that has all loaded.
@@ -78,8 +80,15 @@ class ForkingRunLauncher(dg.DefaultRunLauncher):
         """Whether a run's process lives; one that is not seen from here counts as alive."""
         worker = _worker(run)
         if worker is not None and state_of(worker) is Liveness.DEAD:
+            self._prefer_continuation(run)
             return CheckRunHealthResult(WorkerStatus.FAILED, f"process {worker.pid} on {worker.host} is gone")
         return CheckRunHealthResult(WorkerStatus.RUNNING)
+
+    def _prefer_continuation(self, run: dg.DagsterRun) -> None:
+        """Lets what continues a run go before what is queued, as others may wait for it."""
+        now = run.tags.get(_PRIORITY_TAG, "0")
+        if now.lstrip("-").isdecimal():
+            self._instance.add_run_tags(run.run_id, {_PRIORITY_TAG: str(int(now) + 1)})
 
     def dispose(self) -> None:
         """Lets the server end; the runs go on."""

@@ -22,7 +22,7 @@ from elspeth_dagster.engine.process import process_shard
 from elspeth_dagster.engine.sinking import publish_sink_of
 from elspeth_dagster.landscape import reads
 from elspeth_dagster.landscape.model import Phase
-from elspeth_dagster.orchestration import checks, metadata, partitions, stories
+from elspeth_dagster.orchestration import by_daemon, checks, metadata, partitions, stories
 from elspeth_dagster.orchestration.attempt import phase_work
 from elspeth_dagster.orchestration.checks import CheckSpec
 from elspeth_dagster.orchestration.io_manager import IO_MANAGER_KEY
@@ -183,7 +183,12 @@ class PipelineOps:
             """Makes the sink's output durable from committed parts."""
             with phase_work(context, compiled, landscape, Phase.SINK) as work:
                 require_checked(work)
-                artifact = publish_sink_of(work, sink, admit=lambda: require_latest(context, work))
+                artifact = publish_sink_of(
+                    work,
+                    sink,
+                    admit=lambda: require_latest(context, work),
+                    orphaned_s=by_daemon.continued_within_s(context.instance),
+                )
                 facts = metadata.of_sink(work, sink, artifact)
             yield dg.Output(None, output, metadata=facts, data_version=dg.DataVersion(artifact.sha256))
 

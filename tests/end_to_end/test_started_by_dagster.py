@@ -42,6 +42,31 @@ ON_DAYS = {
     "sinks": {"out": {"plugin": "csv", "options": {"path": "output/days/{partition}.csv"}}},
     "dagster": {"partitions": "daily"},
 }  # fmt: skip
+DIES_PUBLISHING = '''
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from elspeth_dagster.plugins import RowSink
+
+
+class Shared(RowSink):
+    """Adds to one file for all runs; ends its process the first time, before it has."""
+
+    def write(self, rows: list[dict[str, Any]]) -> None:
+        root = Path(os.environ["ELSPETH_ROOT"])
+        if not (root / "died publishing").exists():
+            (root / "died publishing").touch()
+            os.kill(os.getpid(), 9)
+        with (root / "delivered.jsonl").open("a") as file:
+            file.writelines(json.dumps(row) + "\\n" for row in rows)
+'''
+SHARING = {
+    "source": {"plugin": "csv", "on_success": "out",
+               "options": {"path": "days/1.csv", "on_validation_failure": "discard"}},
+    "sinks": {"out": {"plugin": "shared"}},
+}  # fmt: skip
 ROWS = [(1, "20.5"), (2, "5"), (3, "?"), (4, "11"), (5, "7.25"), (6, "10"), (7, ""), (8, "1e3"), (9, "10.01")]
 CSV = "id,value\n" + "".join(f"{number},{value}\n" for number, value in ROWS)
 OUTPUTS = {
@@ -76,6 +101,8 @@ def server(dagster_home_template: Path, dagster_homes: Path, platform: Platform)
     platform.pipeline("on_files", ON_FILES)
     platform.pipeline("on_days", ON_DAYS)
     add_brittle(platform, "dies", brittle.DIES)
+    platform.plugin("shared", DIES_PUBLISHING)
+    platform.pipeline("sharing", SHARING)
     home = Path(mkdtemp(dir=dagster_homes))
     shutil.copytree(dagster_home_template, home, dirs_exist_ok=True)
     (home / "dagster.yaml").write_text(HOME_YAML + IMPATIENT_YAML)
@@ -170,3 +197,20 @@ def test_a_run_whose_process_is_killed_is_begun_again_and_goes_on(server: Dagste
     assert len({run_id for run_id, *_ in server.attempts("dies")}) == 1
     (run,) = server.platform.runs()
     assert (run["status"], run["rows_in"]) == ("completed", brittle.ROWS)
+
+
+def test_runs_that_write_where_another_one_died_wait_until_it_was_continued(server: DagsterDev) -> None:
+    platform = server.platform
+    platform.write("days/1.csv", "day\n1\n")
+    server.launch("sharing")
+    wait_for(platform.path("died publishing").exists, "the death of the first run")
+    server.launch("sharing")
+    wait_for(lambda: len(server.attempts("sharing")) == 3, "the first run's second attempt")
+    wait_for(
+        lambda: [status for _, _, status, _ in server.attempts("sharing")][1:] == ["completed"] * 2,
+        "both runs",
+    )
+    (first, *_), (second, number, *_), (continued, *_) = server.attempts("sharing")
+    assert (continued, number) == (first, 1)
+    assert second != first
+    assert platform.read("delivered.jsonl").splitlines() == [b'{"day": "1"}'] * 2

@@ -81,17 +81,47 @@ def test_the_wait_has_a_limit(landscape, attempt, other):
     assert caught.value.retryable
 
 
+def die(landscape, attempt):
+    with landscape.transaction() as connection:
+        of_it = schema.ops_processes.c.run_id == attempt.run_id
+        connection.execute(update(schema.ops_processes).where(of_it).values(process_started="long ago"))
+
+
+def test_a_run_whose_processes_are_gone_is_waited_for_as_long_as_it_may_be_continued(
+    landscape, attempt, other
+):
+    enter_section(landscape, attempt, say=refuse)
+    die(landscape, attempt)
+    said, waited = [], []
+    with pytest.raises(SectionHeldError, match="its processes are gone") as caught:
+        enter_section(landscape, other, say=said.append, pause=waited.append, orphaned_s=10)
+    assert (sum(waited), caught.value.is_over) == (10, False)
+    assert "its processes are gone; waiting for it to be continued" in said[0]
+
+    def pause(seconds):
+        waited.append(seconds)
+        if len(waited) == 10:
+            again = request("d3", run_id=attempt.run_id, dagster_finished=lambda _run: True)
+            continued.append(ensure_attempt(landscape, again))
+        elif len(waited) == 60:
+            complete_run(landscape, continued[0], SEAL)
+
+    waited, continued = [], []
+    enter_section(landscape, other, say=said.append, pause=pause, orphaned_s=10)
+    assert len(waited) == 60
+    assert holders(landscape) == [("publishing orders", other.run_id)]
+
+
 @pytest.mark.parametrize("ending", ["failed", "dead"])
 def test_a_dead_holder_is_named_with_its_two_ways_out(landscape, attempt, other, ending):
     enter_section(landscape, attempt, say=refuse)
     if ending == "failed":
         close_attempt(landscape, attempt, status=AttemptStatus.FAILED)
     else:
-        with landscape.transaction() as connection:
-            of_it = schema.ops_processes.c.run_id == attempt.run_id
-            connection.execute(update(schema.ops_processes).where(of_it).values(process_started="long ago"))
+        die(landscape, attempt)
     with pytest.raises(SectionHeldError) as caught:
-        enter_section(landscape, other, say=refuse)
+        enter_section(landscape, other, say=refuse, orphaned_s=60 if ending == "failed" else 0)
+    assert caught.value.is_over == (ending == "failed")
     for words in (f"elspeth resume {attempt.run_id}", f"elspeth abandon {attempt.run_id}"):
         assert words in str(caught.value)
     abandon_run(landscape, attempt.run_id, by="ann", dagster_finished=lambda _run: None)

@@ -238,6 +238,20 @@ def test_a_run_that_was_lost_is_begun_again_and_one_that_failed_at_a_step_only_i
     assert auto_reexecution_should_retry_run(instance, lost, RunFailureReason.STEP_FAILURE) is at_a_step
 
 
+@pytest.mark.parametrize(("at_least", "again"), [(2, False), (1, True)])
+def test_what_only_people_can_mend_is_not_tried_again(
+    platform: Platform, instance: dg.DagsterInstance, at_least: int, *, again: bool
+) -> None:
+    platform.pipeline("plain", {**PLAIN, "dagster": {"max_retries": 2, "checks": {"min_rows": at_least}}})
+    platform.write("in/any.csv", "id\n1\n")
+    platform.write("output", "a file where the folder should be")
+    result = launch("plain", instance)
+    assert not result.success
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert auto_reexecution_should_retry_run(instance, run, RunFailureReason.STEP_FAILURE) is again
+
+
 def test_no_retries_are_none_whatever_the_instance_says(
     platform: Platform, instance: dg.DagsterInstance
 ) -> None:
