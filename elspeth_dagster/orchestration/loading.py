@@ -13,9 +13,9 @@ from elspeth_dagster.orchestration.names import NameCollisionError, TakenNames, 
 from elspeth_dagster.orchestration.platform import platform_root
 from elspeth_dagster.plugins.compile import Compiled, compile_pipeline
 from elspeth_dagster.plugins.sinks.file import LaidOutSink
-from elspeth_dagster.plugins.targets import Target, Targets
+from elspeth_dagster.plugins.targets import Target, Targets, could_be_watched
 from elspeth_dagster.settings import pipeline_name
-from elspeth_dagster.settings.partitions import PLACEHOLDER
+from elspeth_dagster.settings.partitions import PLACEHOLDER, wanted_below, watched_folder
 
 
 class CircleError(ElspethError):
@@ -28,6 +28,16 @@ class CircleError(ElspethError):
             for reader, writer in zip(circle, [*circle[1:], circle[0]], strict=True)
         )
         super().__init__(f"{told}: a circle, in which none can run first. Change what one of them reads")
+
+
+class WatchedSinkError(ElspethError):
+    """What a pipeline writes would start it again and again."""
+
+    def __init__(self, target: Target, pattern: str) -> None:
+        super().__init__(
+            f"{target.owner} writes {target.place}, which would be watched too ({pattern}); "
+            "choose another folder for it"
+        )
 
 
 @dataclass
@@ -103,7 +113,8 @@ def _sinks(loaded: Loaded, root: Path) -> dict[str, tuple[Path, dg.AssetKey]]:
     for path, compiled in list(loaded.pipelines.items()):
         try:
             written = list(_written(compiled, root))
-        except (OSError, ValueError) as error:
+            _require_unwatched(compiled, root, [target for _, target in written])
+        except (OSError, ValueError, WatchedSinkError) as error:
             loaded.put_aside(path, error)
             continue
         clashes = [(target, other) for _, target in written if (other := targets.take(target)) is not None]
@@ -113,6 +124,21 @@ def _sinks(loaded: Loaded, root: Path) -> dict[str, tuple[Path, dg.AssetKey]]:
             continue
         found |= {target.place: (path, key) for key, target in written}
     return found
+
+
+def _require_unwatched(compiled: Compiled, root: Path, targets: Iterable[Target]) -> None:
+    """Refuses a sink whose files the pipeline would take for arrivals, however the two places are written.
+
+    Raises:
+        WatchedSinkError: There is one.
+    """
+    sensor = compiled.settings.dagster.sensor
+    if sensor is None:
+        return
+    pattern = str(_resolved(watched_folder(sensor.watch), root).joinpath(*wanted_below(sensor.watch)))
+    for target in targets:
+        if target.place.startswith(os.sep) and could_be_watched(target.place, pattern):
+            raise WatchedSinkError(target, pattern)
 
 
 def _clash(target: Target, other: Target) -> str:

@@ -16,6 +16,7 @@ from elspeth_dagster.settings.partitions import (
     file_of_key,
     is_safe_key,
     key_of_file,
+    meant_key,
     watched_folder,
 )
 
@@ -30,10 +31,15 @@ _BY_TIME = {
 class PartitionError(UsageError):
     """A run was started for no partition, or for one that there is not."""
 
-    def __init__(self, compiled: Compiled, key: str | None) -> None:
-        pipeline = compiled.graph.pipeline
-        kind = "file" if compiled.settings.dagster.sensor else str(compiled.settings.dagster.partitions)
+    def __init__(self, compiled: Compiled, key: str | None, source_path: str | None = None) -> None:
+        pipeline, sensor = compiled.graph.pipeline, compiled.settings.dagster.sensor
+        kind = "file" if sensor else str(compiled.settings.dagster.partitions)
         found = "none was named" if key is None else f"{key!r} is not one of them"
+        meant = meant_key(key) if sensor and key else None
+        if meant not in {None, key}:
+            found += f" (did you mean {meant!r}?)"
+        elif sensor and key is None and source_path is not None:
+            found = f"{source_path!r} is not below {watched_folder(sensor.watch)!r}"
         super().__init__(
             f"pipeline {pipeline!r}: each run takes one partition ({kind}), and {found}; nothing was read. "
             "Choose one in the Launchpad, or: elspeth run SETTINGS --partition KEY, or: "
@@ -145,7 +151,10 @@ def chosen(compiled: Compiled, key: str | None, source_path: str | None) -> str 
         NoPartitionsError: A key is given and the pipeline has no partitions.
     """
     if compiled.settings.dagster.is_partitioned:
-        return require_key(compiled, key or key_for(compiled, source_path))
+        found = key or key_for(compiled, source_path)
+        if found is None:
+            raise PartitionError(compiled, None, source_path)
+        return require_key(compiled, found)
     if key is not None:
         raise NoPartitionsError(compiled)
     return None

@@ -1,9 +1,12 @@
 """What starts a pipeline by itself: its schedule, and its sensor of arriving files."""
 
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._utils.schedules import reverse_cron_string_iterator
 
 from elspeth_dagster.errors import ElspethError
 from elspeth_dagster.orchestration import partitions
@@ -28,7 +31,7 @@ class ScheduleError(ElspethError):
 def schedules(compiled: Compiled, job: Any) -> tuple[dg.ScheduleDefinition, ...]:
     """The pipeline's schedule, if it has one.
 
-    Of partitions by time each tick takes the latest that is over.
+    Of partitions by time each tick takes those that ended since the tick before it, and at least the latest.
 
     Raises:
         ScheduleError: Dagster does not take it.
@@ -37,15 +40,17 @@ def schedules(compiled: Compiled, job: Any) -> tuple[dg.ScheduleDefinition, ...]
     if cron is None:
         return ()
 
-    def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    def tick(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         if not compiled.settings.dagster.is_partitioned:
-            return dg.RunRequest()
-        key = _due(compiled, context)
-        if key is None:
+            yield dg.RunRequest()
+            return
+        due = _due(compiled, context.scheduled_execution_time, cron)
+        if not due:
             by_file = compiled.settings.dagster.sensor is not None
-            return dg.SkipReason(_NOT_WATCHED if by_file else "no partition is over yet")
-        partitions.remember(compiled, context.instance, key)
-        return dg.RunRequest(partition_key=key)
+            yield dg.SkipReason(_NOT_WATCHED if by_file else "no partition is over yet")
+        for key in due:
+            partitions.remember(compiled, context.instance, key)
+            yield dg.RunRequest(run_key=key, partition_key=key)
 
     try:
         schedule = dg.ScheduleDefinition(
@@ -61,13 +66,20 @@ def schedules(compiled: Compiled, job: Any) -> tuple[dg.ScheduleDefinition, ...]
     return (schedule,)
 
 
-def _due(compiled: Compiled, context: dg.ScheduleEvaluationContext) -> str | None:
-    """The partition that a tick is for."""
+def _due(compiled: Compiled, now: datetime, cron: str) -> list[str]:
+    """The partitions that a tick is for, the earliest first."""
     known = partitions.definition(compiled)
     if not isinstance(known, dg.TimeWindowPartitionsDefinition):
-        return partitions.key_for(compiled, None)
-    window = known.get_prev_partition_window(context.scheduled_execution_time)
-    return known.get_partition_key_for_timestamp(window.start.timestamp()) if window else None
+        key = partitions.key_for(compiled, None)
+        return [] if key is None else [key]
+    ticks = reverse_cron_string_iterator(now.timestamp(), cron, compiled.settings.dagster.timezone)
+    before = next(tick for tick in ticks if tick < now)
+    due: list[str] = []
+    window = known.get_prev_partition_window(now)
+    while window and (window.end > before or not due):
+        due.insert(0, known.get_partition_key_for_timestamp(window.start.timestamp()))
+        window = known.get_prev_partition_window(window.start)
+    return due
 
 
 def sensors(compiled: Compiled, job: Any) -> tuple[dg.SensorDefinition, ...]:

@@ -3,7 +3,7 @@
 import os
 import re
 from enum import StrEnum
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from urllib.parse import unquote_to_bytes
 
 PLACEHOLDER = "{partition}"
@@ -54,7 +54,7 @@ def _divided(pattern: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return parts[:fixed], parts[fixed:]
 
 
-def key_of_file(path: Path, folder: Path) -> str:
+def key_of_file(path: PurePath, folder: PurePath) -> str:
     """The key of a file below a watched folder: its path there, as one path component.
 
     A file `b/c.csv` of the folder is `b%2Fc.csv`; no two files have one key.
@@ -67,8 +67,17 @@ def key_of_file(path: Path, folder: Path) -> str:
 
 
 def file_of_key(key: str, folder: str) -> str | None:
-    """The path of the file that a key stands for; `None` for a key that leads out of the folder."""
-    below = PurePath(os.fsdecode(unquote_to_bytes(key)))
+    """The path of the file that a key stands for; `None` where it is not the key of a file in the folder."""
+    return str(PurePath(folder) / _below(key)) if meant_key(key) == key else None
+
+
+def meant_key(key: str) -> str | None:
+    """The key of the file that somebody means who writes a key in another way, or a path in the folder."""
+    below = _below(key)
     if below.is_absolute() or "\0" in str(below) or not below.parts or ".." in below.parts:
         return None
-    return str(PurePath(folder) / below)
+    return key_of_file(below, PurePath())
+
+
+def _below(key: str) -> PurePath:
+    return PurePath(os.fsdecode(unquote_to_bytes(key)))

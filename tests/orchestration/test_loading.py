@@ -244,3 +244,19 @@ def test_those_at_fault_are_found(wrong: set[int]) -> None:
     assert {thing for thing, _ in at_fault(range(8), fault_of)} == wrong
     assert all(str(thing) in why for thing, why in at_fault(range(8), fault_of))
     assert wrong or len(tried) <= 2
+
+
+@pytest.mark.parametrize("absolute", ["watch", "path"])
+def test_what_a_pipeline_writes_is_not_what_it_watches_however_both_are_written(
+    platform: Platform, absolute: str
+) -> None:
+    watch, path = "in/*.csv", "in/out-{partition}"
+    platform.pipeline("loops", {
+        "source": {"plugin": "csv", "on_success": "out",
+                   "options": {"path": "in/a.csv", "on_validation_failure": "discard"}},
+        "sinks": {"out": {"plugin": "csv", "options": {
+            "path": str(platform.root / path) if absolute == "path" else path}}},
+        "dagster": {"sensor": {"watch": str(platform.root / watch) if absolute == "watch" else watch}},
+    })  # fmt: skip
+    (told,) = broken(build_definitions("pipelines")).values()
+    assert "which would be watched too" in told

@@ -162,6 +162,27 @@ def test_a_tick_takes_the_day_that_is_over(
     assert [request.partition_key for request in scheduled(instance, "daily", at).run_requests] == [key]
 
 
+@pytest.mark.parametrize(
+    ("partitioned", "cron", "keys"),
+    [
+        ("daily", "0 6 * * 1", [f"2026-03-{day}" for day in range(23, 30)]),
+        ("daily", "*/10 * * * *", ["2026-03-29"]),
+        ("hourly", "0 6,9 * * *", [f"2026-03-30-0{hour}:00" for hour in (6, 7, 8)]),
+        ("weekly", "@daily", ["2026-03-22"]),
+        ("monthly", "0 9 * * *", ["2026-02-01"]),
+    ],
+)
+def test_a_tick_takes_all_that_ended_since_the_one_before_it(
+    platform: Platform, instance: dg.DagsterInstance, partitioned: str, cron: str, keys: list[str]
+) -> None:
+    document = change(change(DAILY, "dagster.partitions", partitioned), "dagster.schedule", cron)
+    platform.pipeline("daily", document)
+    hour = 7 if partitioned == "hourly" else 4
+    requests = scheduled(instance, "daily", datetime(2026, 3, 30, hour, tzinfo=UTC)).run_requests
+    assert [request.partition_key for request in requests] == keys
+    assert len({request.run_key for request in requests}) == len(keys)
+
+
 def test_every_way_to_start_a_run_gives_the_same_bytes(
     platform: Platform, instance: dg.DagsterInstance
 ) -> None:
@@ -267,6 +288,21 @@ def test_a_limit_below_zero_empties_nothing(platform: Platform, instance: dg.Dag
     assert not launch("plain", instance, run_config={"limit": -1}).success
     assert not platform.path("output").exists()
     assert not platform.path("landscape").exists()
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        (("--partition", "sub/a.csv"), "'sub/a.csv' is not one of them (did you mean 'sub%2Fa.csv'?)"),
+        (("--partition", "%61.csv"), "'%61.csv' is not one of them (did you mean 'a.csv'?)"),
+        (("--source-path", "elsewhere/a.csv"), "'elsewhere/a.csv' is not below 'in'; nothing was read"),
+    ],
+)
+def test_a_file_that_is_named_in_another_way(platform: Platform, named: tuple[str, str], said: str) -> None:
+    platform.write("elsewhere/a.csv", "id\n1\n")
+    answer = platform.run(platform.pipeline("arriving", ARRIVING), *named)
+    assert answer.code == 2
+    assert said in answer.json["error"]["message"]
 
 
 @pytest.mark.parametrize("key", [None, "2026-13-01", "../2026-01-01", "2999-01-01"])

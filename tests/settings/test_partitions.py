@@ -11,6 +11,7 @@ from elspeth_dagster.settings.partitions import (
     file_of_key,
     is_safe_key,
     key_of_file,
+    meant_key,
     watched_folder,
 )
 
@@ -41,6 +42,21 @@ def test_keys_are_readable(name: str, key: str) -> None:
 @pytest.mark.parametrize("key", ["", ".", "..", "a/b", "../a", "a\\b", "a\0", "a\n", "a...b"])
 def test_unsafe_keys(key: str) -> None:
     assert not is_safe_key(key)
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("%66irst.csv", "first.csv"),
+        (".%2Ffirst.csv", "first.csv"),
+        ("b%2fc.csv", "b%2Fc.csv"),
+        ("b/c", "b%2Fc"),
+    ],
+)
+def test_a_file_has_one_key(key: str, meant: str) -> None:
+    assert file_of_key(key, str(FOLDER)) is None
+    assert meant_key(key) == meant
+    assert file_of_key(meant, str(FOLDER)) is not None
 
 
 @pytest.mark.parametrize("key", ["..%2Fa", "%2Fetc%2Fpasswd", "a%2F..%2F..%2Fb", "%00", "%2E%2E"])
