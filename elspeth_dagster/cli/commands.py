@@ -68,7 +68,9 @@ def _complain(error: ElspethError, *, as_json: bool) -> None:
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    # A file's name need not be text; JSON has an escape for what it holds then.
+    click.echo(text.encode(errors="backslashreplace"))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -32,6 +32,7 @@ from elspeth_dagster.landscape.leftovers import sweep_attempt_leftovers
 from elspeth_dagster.landscape.model import Attempt, AttemptStatus, Phase, PhaseStatus
 from elspeth_dagster.landscape.processes import beating
 from elspeth_dagster.orchestration import again, by_daemon, metadata, stories
+from elspeth_dagster.orchestration.markdown import printable
 from elspeth_dagster.orchestration.names import FORCE_TAG, RESUME_TAG, RUN_ID_TAG, graph_name
 from elspeth_dagster.orchestration.platform import platform_root, root_by_default
 from elspeth_dagster.orchestration.resource import LandscapeResource
@@ -228,7 +229,7 @@ def _stopped_at_once(
 
 def error_facts(error: BaseException, op: str, compiled: Compiled) -> dict[str, Any]:
     """What the record keeps of an error; secrets of the settings are out."""
-    message = compiled.settings.scrubbed(str(error))
+    message = _fit(str(error), compiled)
     facts: dict[str, Any] = {"op": op, "type": type(error).__name__, "message": message}
     return facts | _culprits(error, compiled)
 
@@ -237,10 +238,7 @@ def _culprits(error: BaseException, compiled: Compiled) -> dict[str, Any]:
     """Which node, which row, which exception, as far as the error knows."""
     found = {name: getattr(error, name, None) for name in ("node", "row", "exception")}
     known = {name: value for name, value in found.items() if value is not None}
-    return {
-        name: compiled.settings.scrubbed(value) if isinstance(value, str) else value
-        for name, value in known.items()
-    }
+    return {name: _fit(value, compiled) if isinstance(value, str) else value for name, value in known.items()}
 
 
 @contextmanager
@@ -281,9 +279,14 @@ def _as_failure(compiled: Compiled) -> Iterator[None]:
 
 
 def _fit_to_keep(error: BaseException, compiled: Compiled) -> BaseException | None:
-    """An error, unless it or one behind it tells a secret: Dagster keeps what a chain of errors says."""
+    """An error, unless it or one behind it tells what is not fit: Dagster keeps what a chain says."""
     told = "".join(traceback.format_exception(error))
-    return error if compiled.settings.scrubbed(told) == told else None
+    return error if _fit(told, compiled) == told else None
+
+
+def _fit(text: str, compiled: Compiled) -> str:
+    """A text without secrets, that can be stored."""
+    return printable(compiled.settings.scrubbed(text))
 
 
 def _failure(error: Exception, compiled: Compiled, known: dict[str, Any]) -> dg.Failure:
@@ -291,7 +294,5 @@ def _failure(error: Exception, compiled: Compiled, known: dict[str, Any]) -> dg.
     facts = _culprits(error, compiled) | known | about
     text = "\n".join([str(error), *getattr(error, "__notes__", ())])
     if _fit_to_keep(error, compiled) is None:
-        facts["traceback"] = compiled.settings.scrubbed("".join(traceback.format_exception(error)))
-    return dg.Failure(
-        compiled.settings.scrubbed(text), metadata=facts, allow_retries=getattr(error, "retryable", True)
-    )
+        facts["traceback"] = _fit("".join(traceback.format_exception(error)), compiled)
+    return dg.Failure(_fit(text, compiled), metadata=facts, allow_retries=getattr(error, "retryable", True))

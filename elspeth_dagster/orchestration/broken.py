@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from elspeth_dagster.orchestration.markdown import code
+from elspeth_dagster.orchestration.markdown import code, printable
 from elspeth_dagster.orchestration.names import PIPELINE_TAG, free_key, safe_name
 from elspeth_dagster.orchestration.platform import platform_root
 from elspeth_dagster.settings import pipeline_name
@@ -26,16 +26,16 @@ def broken_asset(path: Path, why: str, taken: Container[dg.AssetKey]) -> dg.Asse
     root = platform_root()
     shown = path.relative_to(root) if path.is_relative_to(root) else path
     parts = shown.parts[1:] if shown.is_absolute() else shown.parts
-    name, place = _printable(pipeline_name(path)), _printable(str(shown))
+    name, place = printable(pipeline_name(path)), printable(str(shown))
     # Of the whole path, since a name is made of fewer characters than a path may have.
     own = hashlib.sha256(os.fsencode(shown)).hexdigest()[:8]
-    problems = _printable(why.replace(f"{root}{os.sep}", "")).splitlines()
+    problems = printable(why.replace(f"{root}{os.sep}", "")).splitlines()
 
     @dg.multi_asset(
         name=f"{safe_name(name)}__broken_{own}",
         outs={
             "settings": dg.AssetOut(
-                key=free_key(_GROUP, [_printable(part) for part in parts], taken.__contains__),
+                key=free_key(_GROUP, [printable(part) for part in parts], taken.__contains__),
                 description="\n".join(
                     [f"**{name} does not load.**", "", *(f"- {code(line)}" for line in problems)]
                 ),
@@ -55,9 +55,4 @@ def broken_asset(path: Path, why: str, taken: Container[dg.AssetKey]) -> dg.Asse
 def broken_job(path: Path, asset: dg.AssetsDefinition) -> object:
     """The job of a settings file that does not load: it fails with the reason, too."""
     name = pipeline_name(path)
-    return dg.define_asset_job(safe_name(name), selection=[asset], tags={PIPELINE_TAG: _printable(name)})
-
-
-def _printable(text: str) -> str:
-    """A text that can be stored as UTF-8, which the name of a file need not be."""
-    return text.encode(errors="backslashreplace").decode()
+    return dg.define_asset_job(safe_name(name), selection=[asset], tags={PIPELINE_TAG: printable(name)})

@@ -24,6 +24,11 @@ def cell(text: str) -> str:
     return short
 
 
+def printable(text: str) -> str:
+    """A text that can be stored as UTF-8, which the name of a file need not be."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def cut(text: str, characters: int = 200) -> str:
     """A text as one line of at most so many characters."""
     short = " ".join(text[: 4 * characters].splitlines())

@@ -45,7 +45,7 @@ def of_source(work: Work, marker: dict[str, Any], chunks: Sequence[ChunkRow]) ->
     }
     uris = create_source(work.compiled, work.launch).uris()
     if uris:
-        facts["dagster/uri"] = str(work.resolve(uris[0]))
+        facts["dagster/uri"] = uris[0] if "://" in uris[0] else work.resolve(uris[0]).as_uri()
     schema = work.compiled.graph.nodes["source"].schema
     if schema.fields:
         facts["dagster/column_schema"] = _declared(schema)

@@ -14,7 +14,7 @@ from elspeth_dagster.plugins.errors import MisplacedPluginError, OptionsError, U
 from elspeth_dagster.plugins.facts import node_facts
 from elspeth_dagster.plugins.kinds import PluginKind
 from elspeth_dagster.plugins.options import Configured
-from elspeth_dagster.plugins.partitioned import partition_problems
+from elspeth_dagster.plugins.partitioned import partition_problems, same_for_all
 from elspeth_dagster.plugins.registry import PluginSet
 from elspeth_dagster.plugins.sinks.file import FileSink, LaidOutSink
 from elspeth_dagster.plugins.suffixes import misleading_suffixes
@@ -111,7 +111,7 @@ def compile_settings(settings: Settings, plugins: PluginSet) -> Compiled:
     problems.extend(examined.problems)
     if problems or made.problems:
         raise SettingsError([*made.problems, *problems])
-    warnings = [*examined.warnings, *misleading_suffixes(settings)]
+    warnings = [*examined.warnings, *misleading_suffixes(settings), *same_for_all(settings)]
     warned = (*settings.warnings, *map(str, sorted(warnings)))
     return Compiled(replace(settings, warnings=warned), plugins, examined.graph(), made.configured)
 

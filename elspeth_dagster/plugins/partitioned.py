@@ -46,6 +46,14 @@ def partition_problems(settings: Settings, plugins: Mapping[str, Plugin]) -> Ite
     yield from _sensor_problems(settings)
 
 
+def same_for_all(settings: Settings) -> Iterator[Problem]:
+    """A warning of a source that reads the same file for each partition of time."""
+    path = settings.source.options.get("path")
+    if settings.dagster.partitions and isinstance(path, str) and PLACEHOLDER not in path:
+        message = f"each partition reads this one file; put {PLACEHOLDER} in its path where each has its own"
+        yield settings.problem((*settings.source.path, "options", "path"), message)
+
+
 def are_apart(settings: Settings) -> bool:
     """Whether no two partitions write to one target."""
     return settings.dagster.is_partitioned and all(map(is_apart, settings.sinks.values()))

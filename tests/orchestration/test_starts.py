@@ -1,5 +1,6 @@
 """What starts a pipeline by itself, as Dagster sees it: ticks of schedules and sensors, and their runs."""
 
+import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -114,6 +115,30 @@ def test_a_file_that_is_gone_before_its_run_starts(platform: Platform, instance:
     assert answer.code == 0, answer.err
     assert platform.outputs() == {"a.csv/out.csv": b"id\r\n1\r\n"}
     assert keys(instance, "arriving", "out") == {"a.csv"}, "a resumed run is still that partition's"
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_name_that_is_no_text_is_told_in_what_is_text(
+    platform: Platform, instance: dg.DagsterInstance, *, is_there: bool
+) -> None:
+    platform.pipeline("arriving", ARRIVING)
+    path = platform.write(f"in/{os.fsdecode(bytes([77, 252]))}.csv", "id\n1\n")
+    (request,) = sensor_tick(instance).run_requests
+    assert request.partition_key == "M%FC.csv"
+    if not is_there:
+        path.unlink()
+    result = launch("arriving", instance, **requested(request))
+    assert result.success is is_there
+    for entry in instance.all_logs(result.run_id):
+        told = [entry.user_message, entry.message]
+        if entry.dagster_event and entry.dagster_event.is_step_materialization:
+            metadata = entry.dagster_event.step_materialization_data.materialization.metadata
+            told += [str(value.value) for value in metadata.values()]
+        if entry.dagster_event and entry.dagster_event.is_step_failure:
+            told.append(str(entry.dagster_event.step_failure_data))
+        assert "".join(told).encode()
+    (run,) = platform.runs()
+    assert str(run.get("error")).encode()
 
 
 @pytest.mark.parametrize(("path", "code"), [("output/{partition}/out.csv", 0), ("output/all.csv", 1)])
@@ -288,6 +313,13 @@ def test_a_limit_below_zero_empties_nothing(platform: Platform, instance: dg.Dag
     assert not launch("plain", instance, run_config={"limit": -1}).success
     assert not platform.path("output").exists()
     assert not platform.path("landscape").exists()
+
+
+def test_partitions_of_time_that_read_one_file_are_warned_of(platform: Platform) -> None:
+    settings = platform.pipeline("daily", change(DAILY, "source.options.path", "in/one.csv"))
+    answer = platform.elspeth("validate", settings)
+    assert answer.code == 0
+    assert "each partition reads this one file; put {partition} in its path" in answer.out + answer.err
 
 
 @pytest.mark.parametrize(
