@@ -12,7 +12,7 @@ def test_a_file_that_is_dropped_in_is_run(dagster_server: DagsterDev, pages: Pag
     platform = dagster_server.platform
     pages.turn_on("arrivals__sensor")
     platform.write("in/first.csv", "id\n1\n")
-    wait_for((platform.root / "landscape" / "catalogue.db").exists, "a run")
+    wait_for(platform.path("output/arrivals/first.csv").exists, "the file's output")
     wait_for(
         lambda: [status for _, _, status, _ in dagster_server.attempts("arrivals")] == ["completed"],
         "the end of the file's run",
