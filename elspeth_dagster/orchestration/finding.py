@@ -1,6 +1,5 @@
 """The files of a pattern, each once, however many links lead to it."""
 
-import errno
 import fnmatch
 import os
 import re
@@ -8,9 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from elspeth_dagster.settings.partitions import is_pattern
-
-NOWHERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM})
-"""Errors by which a path leads nowhere: it is gone meanwhile, a link leads nowhere, or it is not for us."""
 
 
 def paths_below(folder: Path, wanted: Sequence[str]) -> Iterator[Path]:
@@ -21,9 +17,6 @@ def paths_below(folder: Path, wanted: Sequence[str]) -> Iterator[Path]:
     Args:
         folder: Where the pattern begins; it may be a link itself.
         wanted: The pattern's parts.
-
-    Raises:
-        OSError: A folder cannot be listed though it is there.
     """
     if not wanted:
         return
@@ -55,9 +48,7 @@ def _entries(folder: Path, wanted: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             found = [entry for entry in entries if matches(entry.name)]
-    except OSError as error:
-        if error.errno in NOWHERE:
-            return []
-        raise
+    except OSError:
+        return []  # gone meanwhile, or not for us to read
     # A wildcard finds no name that begins with a dot.
     return [entry for entry in found if wanted.startswith(".") or not entry.name.startswith(".")]

@@ -5,7 +5,6 @@ All of it is loaded by any step at its first use, much of it by Dagster's storag
 
 import os
 import zoneinfo  # noqa: F401 - see above, as all below
-from contextlib import suppress
 from pathlib import Path
 
 import alembic.command
@@ -21,11 +20,8 @@ import upath.implementations.local  # noqa: F401
 import watchdog.observers  # noqa: F401
 
 from elspeth_dagster.orchestration import definitions
-from elspeth_dagster.plugins.errors import BrokenPluginError
-from elspeth_dagster.plugins.registry import PluginSet
+from elspeth_dagster.plugins.registry import load_built_in
 
-for candidate in PluginSet().all():
-    with suppress(BrokenPluginError):  # told of by the pipeline that uses it
-        candidate.load()
+load_built_in()
 if os.environ.get(definitions.FOLDER_VARIABLE):
     definitions.build_definitions(Path(os.environ[definitions.FOLDER_VARIABLE]))

