@@ -80,4 +80,4 @@ def meant_key(key: str) -> str | None:
 
 
 def _below(key: str) -> PurePath:
-    return PurePath(os.fsdecode(unquote_to_bytes(key)))
+    return PurePath(os.fsdecode(unquote_to_bytes(os.fsencode(key))))

@@ -53,11 +53,11 @@ class SourceChangedError(SourceError):
 
 
 class SourceShortenedError(SourceError):
-    """The file became shorter while it was read."""
+    """The file ends before the size that it had when the run first opened it."""
 
     def __init__(self, place: str, size: int, end: int) -> None:
         super().__init__(
             place,
-            f"became shorter while it was read: it had {size} bytes, and ends behind byte {end} now",
+            f"had {size} bytes when this run began to read it, and ends behind byte {end} now",
             _WAYS_ON,
         )

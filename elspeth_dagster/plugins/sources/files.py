@@ -38,7 +38,7 @@ class FileIdentity:
 
 
 class InputFile:
-    """A file's text as UTF-8, up to the size that it had when the run first opened it, if it still has it.
+    """A file's text as UTF-8, up to the size that it had when the run first opened it.
 
     Offsets count bytes of this stream. Bytes that are not text in the file's encoding are kept, so that what
     holds them can be set aside and shown as it was (`original`).
@@ -49,13 +49,11 @@ class InputFile:
         prefix: Hash of what has been read.
     """
 
-    def __init__(
-        self, file: BinaryIO, place: str, encoding: str, identity: FileIdentity, size_bytes: int
-    ) -> None:
+    def __init__(self, file: BinaryIO, place: str, encoding: str, identity: FileIdentity) -> None:
         self._file = file
         self._place = place
         self._transcoder = None if is_utf8(encoding) else Transcoder(encoding)
-        self._size = self._left = min(identity.size_bytes, size_bytes)
+        self._left = identity.size_bytes
         self._given_back: list[memoryview] = []
         self.identity = identity
         self.offset = 0
@@ -80,9 +78,8 @@ class InputFile:
             raise SourceError(
                 place, f"can't be opened ({path}: {error.strerror})", "Make it readable for this user."
             ) from error
-        now = FileIdentity.of(os.fstat(file.fileno()))
-        identity = FileIdentity(**cursor["file"]) if cursor else now
-        return cls(file, place, encoding, identity, now.size_bytes)
+        identity = FileIdentity(**cursor["file"]) if cursor else FileIdentity.of(os.fstat(file.fileno()))
+        return cls(file, place, encoding, identity)
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +93,7 @@ class InputFile:
         """At most `size` bytes more; none only at the end.
 
         Raises:
-            SourceShortenedError: The file has become shorter meanwhile.
+            SourceShortenedError: The file ends before it should.
         """
         ahead = self._given_back.pop() if self._given_back else memoryview(self._next(size))
         data = bytes(ahead[:size])
@@ -115,7 +112,8 @@ class InputFile:
         while True:
             raw = self._file.read(min(size, self._left))
             if self._left and not raw:
-                raise SourceShortenedError(self._place, self._size, self._size - self._left)
+                whole = self.identity.size_bytes
+                raise SourceShortenedError(self._place, whole, whole - self._left)
             self._left -= len(raw)
             data = raw if self._transcoder is None else self._transcoder.feed(raw, final=self._left == 0)
             if data or not raw:
@@ -141,8 +139,11 @@ class InputFile:
         offset = cursor["offset"]
         digest = self.prefix.digest_at(0)
         while self.offset < offset:
-            if not self.read(min(BLOCK_BYTES, offset - self.offset)):
-                raise SourceChangedError(self._place, offset, f"the file now ends behind byte {self.offset}")
+            try:
+                self.read(min(BLOCK_BYTES, offset - self.offset))
+            except SourceShortenedError as error:
+                what = f"the file now ends behind byte {self.offset}"
+                raise SourceChangedError(self._place, offset, what) from error
             digest = self.prefix.digest_at(self.offset)
         if digest != cursor["sha256"]:
             raise SourceChangedError(self._place, offset, "their SHA-256 is another")

@@ -50,7 +50,7 @@ def well_formed(draw: st.DrawFn) -> bytes:
 def cut(data: bytes, *, fast: bool, block_bytes: int, width: int = 3, **limits: int) -> dict[str, Any]:
     """All that is known of the records of some bytes."""
     max_cell_bytes = limits.pop("max_cell_bytes", 1000)
-    stream = InputFile(io.BytesIO(data), "x.csv", "utf-8", FileIdentity(0, 0, len(data), 0), len(data))
+    stream = InputFile(io.BytesIO(data), "x.csv", "utf-8", FileIdentity(0, 0, len(data), 0))
     header = header_of_columns([f"c{n}" for n in range(width)])
     rules = CutRules(Dialect(**limits), header, max_cell_bytes, "utf-8", stream.original)
     cutter = CsvCutter(stream, rules, lambda: 1, 0, 0, fast=fast, block_bytes=block_bytes)
