@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elspeth_dagster.orchestration import contents
-from elspeth_dagster.orchestration.finding import NOWHERE, paths_below
+from elspeth_dagster.orchestration.finding import paths_below
 from elspeth_dagster.orchestration.seen import Memory, Seen
 from elspeth_dagster.settings.partitions import key_of_file, wanted_below, watched_folder
 
@@ -100,15 +100,11 @@ class Arrivals:
         """What has arrived since the last look.
 
         A file that is gone is forgotten, and known again by `earlier` when it comes back. When all are gone
-        at once, or none can be looked at, none is forgotten: a share may be away.
+        at once, none is forgotten: a share may be away.
         """
         cursor = cursor or ""
         known = self.memory.recall(cursor) or {}
-        try:
-            files = self._files(known)
-        except OSError as error:
-            self.warn(f"the files cannot be looked at: {error}")
-            return Look(cursor, [], 0, f"{self.folder} cannot be looked at: {error.strerror}")
+        files = self._files(known)
         if not files:
             return Look(cursor, [], 0, self._remark(0, late=False))
         seen: Seen = {}
@@ -143,6 +139,10 @@ class Arrivals:
     def _remark(self, waiting: int, *, late: bool) -> str:
         if not self.folder.is_dir():
             return f"there is no folder {self.folder}"
+        try:
+            os.scandir(self.folder).close()
+        except OSError as error:
+            return f"{self.folder} cannot be looked at: {error.strerror}"
         if (self.root / self.watch).is_dir():
             return f"{self.watch} is a folder; to watch the files in it, write {self.watch.rstrip('/')}/*"
         if not waiting:
@@ -157,10 +157,8 @@ class Arrivals:
         for path in paths_below(folder, wanted_below(self.watch)):
             try:
                 status = path.stat()
-            except OSError as error:
-                if error.errno in NOWHERE:
-                    continue
-                raise
+            except OSError:
+                continue  # gone between the two looks, or a link that leads nowhere
             if stat.S_ISREG(status.st_mode):
                 names = found.setdefault((status.st_dev, status.st_ino), [])
                 names.append(_File(key_of_file(path, folder), path, status))

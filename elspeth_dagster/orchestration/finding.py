@@ -29,8 +29,15 @@ def paths_below(folder: Path, wanted: Sequence[str]) -> Iterator[Path]:
         yield from found
         return
     for below in found:
-        if below.is_dir() and not below.is_symlink():
+        if _is_own_folder(below):
             yield from paths_below(below, rest)
+
+
+def _is_own_folder(path: Path) -> bool:
+    try:
+        return path.is_dir() and not path.is_symlink()
+    except OSError:
+        return False  # not for us to look into
 
 
 def _at_any_depth(folder: Path, rest: Sequence[str]) -> Iterator[Path]:
