@@ -17,7 +17,11 @@ from elspeth_dagster.plugins.partitioned import are_apart
 
 
 def publish_sink_of(
-    work: Work, sink: str, *, admit: Callable[[], None] = lambda: None, orphaned_s: float = 0.0
+    work: Work,
+    sink: str,
+    *,
+    admit: Callable[[], None] = lambda: None,
+    orphaned_s: Callable[[str], float] = lambda _run_id: 0.0,
 ) -> ArtifactFacts:
     """Publishes a sink, once; done already, only its artifact is given.
 
@@ -28,7 +32,8 @@ def publish_sink_of(
         work: The run.
         sink: The sink's name.
         admit: Called before the run's first publish, once no other can come between; raises to refuse it.
-        orphaned_s: How long it waits for another run to be continued that died while it published.
+        orphaned_s: How long it waits for another run, named by its id, to be continued that died while it
+            published.
 
     Raises:
         IncompleteError: A sink that comes before it is not published.

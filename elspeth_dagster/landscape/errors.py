@@ -231,10 +231,10 @@ class SectionHeldError(LandscapeError):
 
     Attributes:
         holder: That run.
-        is_over: Whether its end is recorded; else its processes are gone, and somebody may be continuing it.
+        awaited: Whether it was to be continued, and was waited for in vain.
     """
 
-    def __init__(self, pipeline: str, run_id: str, holder: str, standing: str, *, is_over: bool) -> None:
+    def __init__(self, pipeline: str, run_id: str, holder: str, standing: str, *, awaited: bool) -> None:
         self.pipeline = pipeline
         super().__init__(
             f"pipeline {pipeline!r}, run {run_id}: run {holder} stopped while it published ({standing}), "
@@ -243,7 +243,7 @@ class SectionHeldError(LandscapeError):
             f"Then resume this run: elspeth resume {run_id}"
         )
         self.holder = holder
-        self.is_over = is_over
+        self.awaited = awaited
 
 
 class SectionBusyError(LandscapeError):

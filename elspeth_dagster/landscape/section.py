@@ -48,7 +48,7 @@ def enter_section(
     say: Callable[[str], None],
     pause: Callable[[float], None] = time.sleep,
     limit_s: float = WAIT_LIMIT_S,
-    orphaned_s: float = 0.0,
+    orphaned_s: Callable[[str], float] = lambda _run_id: 0.0,
 ) -> None:
     """Lets a run publish, once no other run of its pipeline is at it.
 
@@ -62,7 +62,7 @@ def enter_section(
         say: Takes a line for people while it waits.
         pause: Waits for so many seconds.
         limit_s: How long it waits for a run that is at work.
-        orphaned_s: How long it waits for somebody to continue a run whose processes are gone.
+        orphaned_s: How long it waits for a run to be continued whose processes are gone.
 
     Raises:
         SectionHeldError: A run that is not at work any more left the section in the middle.
@@ -75,10 +75,11 @@ def enter_section(
         if holder is None:
             return
         orphan_s = 0.0 if holder.signs else orphan_s
-        if not holder.signs and (holder.is_over or orphan_s >= orphaned_s):
+        within_s = 0.0 if holder.signs or holder.is_over else orphaned_s(holder.run_id)
+        if not holder.signs and orphan_s >= within_s:
             standing = f"it is {holder.status}" if holder.is_over else _GONE
             raise SectionHeldError(
-                attempt.pipeline, attempt.run_id, holder.run_id, standing, is_over=holder.is_over
+                attempt.pipeline, attempt.run_id, holder.run_id, standing, awaited=orphan_s > 0
             )
         if waited_s >= limit_s:
             signs = holder.signs or (_GONE,)
@@ -90,7 +91,7 @@ def enter_section(
                 f"(attempt {holder.number} {'; '.join(holder.signs)})"
                 if holder.signs
                 else f"waiting to publish: run {holder.run_id} of this pipeline has begun to, and {_GONE}; "
-                "waiting for it to be continued"
+                f"Dagster's daemon is to continue it within {within_s - orphan_s:.0f} s"
             )
         pause(_LOOK_EVERY_S)
         waited_s += _LOOK_EVERY_S

@@ -191,11 +191,18 @@ def _recorded(
         later = again.asked_for(context, error)
         if later is not None:
             raise later from _fit_to_keep(error, compiled)
-        by_daemon.note(context, error)
         with asked.held():
             _close(landscape, attempt, AttemptStatus.FAILED, error, error_facts(error, node, compiled))
+            _tell_daemon(context, compiled, error)
         raise
     log_phase(landscape, attempt, phase, node, PhaseStatus.COMPLETED)
+
+
+def _tell_daemon(context: dg.OpExecutionContext, compiled: Compiled, error: BaseException) -> None:
+    try:
+        by_daemon.note(context, compiled, error)
+    except Exception as lost:  # noqa: BLE001 - the step's own error counts, whatever Dagster's storage says
+        error.add_note(f"whether it is to be tried again could not be noted: {lost}")
 
 
 def _close(

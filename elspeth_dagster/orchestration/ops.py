@@ -116,8 +116,8 @@ class PipelineOps:
         def load(context: dg.OpExecutionContext, landscape: LandscapeResource) -> Iterator[Any]:
             """Reads the source once and freezes it into chunks."""
             with phase_work(context, compiled, landscape, Phase.SOURCE) as work:
-                require_content(context, work)
                 restart = context.run.tags.get(RESTART_SOURCE_TAG) == "true"
+                require_content(context, work, restart=restart)
                 marker = load_source(work, restart=restart)
                 chunks = reads.chunks(work.landscape, work.run_id, 0)
                 facts = metadata.of_source(work, marker, chunks)
@@ -187,7 +187,9 @@ class PipelineOps:
                     work,
                     sink,
                     admit=lambda: require_latest(context, work),
-                    orphaned_s=by_daemon.continued_within_s(context.instance),
+                    orphaned_s=lambda holder: by_daemon.continued_within_s(
+                        context.instance, work.landscape, holder
+                    ),
                 )
                 facts = metadata.of_sink(work, sink, artifact)
             yield dg.Output(None, output, metadata=facts, data_version=dg.DataVersion(artifact.sha256))

@@ -22,17 +22,22 @@ class ReplacedError(ElspethError):
         )
 
 
-def require_content(context: dg.OpExecutionContext, work: Work) -> None:
+def require_content(context: dg.OpExecutionContext, work: Work, *, restart: bool) -> None:
     """Refuses to read a file's newer content for a run that the sensor asked for because of an older one.
 
     A run that has read something goes on with that, and one that was told to reads another file; what is
     wrong with a file that is gone, the source says.
 
+    Args:
+        context: The op's.
+        work: The run.
+        restart: Whether what was read so far is to be dropped.
+
     Raises:
         ReplacedError: The file has other content.
     """
     asked, key, path = context.run.tags.get(CONTENT_TAG), work.launch.partition, work.launch.source_path
-    if asked is None or key is None or path is None or _has_read(work):
+    if asked is None or key is None or path is None or _has_read(work, restart=restart):
         return
     if path != partitions.path_of(work.compiled, key):
         return
@@ -45,7 +50,7 @@ def require_content(context: dg.OpExecutionContext, work: Work) -> None:
         raise ReplacedError(work.pipeline, work.run_id, path)
 
 
-def _has_read(work: Work) -> bool:
+def _has_read(work: Work, *, restart: bool) -> bool:
     if reads.marker(work.landscape, work.run_id, END_OF_SOURCE) is not None:
         return True
-    return reads.last_chunk(work.landscape, work.run_id, 0) is not None
+    return not restart and reads.last_chunk(work.landscape, work.run_id, 0) is not None

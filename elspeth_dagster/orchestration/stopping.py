@@ -67,7 +67,7 @@ class Stopping:
             self._end()
 
     def _end(self) -> None:
-        """Ends the process, whatever hangs. What is to be written down has two seconds for that."""
+        """Ends the process, whatever hangs. What is to be written down has ten seconds for that."""
         last = threading.Thread(target=self._at_once, name="elspeth-last-words", daemon=True)
         last.start()
         last.join(_LAST_WORDS_S)

@@ -327,6 +327,7 @@ def test_partitions_of_time_that_read_one_file_are_warned_of(platform: Platform)
     [
         (("--partition", "sub/a.csv"), "'sub/a.csv' is not one of them (did you mean 'sub%2Fa.csv'?)"),
         (("--partition", "%61.csv"), "'%61.csv' is not one of them (did you mean 'a.csv'?)"),
+        (("--partition", os.fsdecode(b"M\xfc.csv")), "(did you mean 'M%FC.csv'?)"),
         (("--source-path", "elsewhere/a.csv"), "'elsewhere/a.csv' is not below 'in'; nothing was read"),
     ],
 )
