@@ -65,16 +65,10 @@ def test_two_hundred_pipelines_load_within_three_seconds_beyond_dagster(platform
     for name in names:
         platform.pipeline(name, _SETTINGS.format(name=name))
     platform.pipeline("spoilt", "source: {plugin: csvv}\n")
-    within = False
-    for _ in range(3):
-        loaded = platform.execute(sys.executable, "-c", _MEASURED)
-        assert loaded.code == 0, loaded.err
-        found = json.loads(loaded.out)
-        # The machine may be busy while the one is measured, and not while the other is.
-        within = found.pop("seconds") < _LIMIT_S * max(1, found.pop("dagster_s") / _DAGSTER_S)
-        if within:
-            break
-    assert within
+    loaded = platform.execute(sys.executable, "-c", _MEASURED)
+    assert loaded.code == 0, loaded.err
+    found = json.loads(loaded.out)
+    assert found.pop("seconds") < _LIMIT_S * max(1, found.pop("dagster_s") / _DAGSTER_S)
     assert found == {
         "jobs": [*names, "spoilt"],
         "schedules": _PIPELINES,

@@ -140,10 +140,11 @@ class InputFile:
         digest = self.prefix.digest_at(0)
         while self.offset < offset:
             try:
-                self.read(min(BLOCK_BYTES, offset - self.offset))
-            except SourceShortenedError as error:
-                what = f"the file now ends behind byte {self.offset}"
-                raise SourceChangedError(self._place, offset, what) from error
+                data = self.read(min(BLOCK_BYTES, offset - self.offset))
+            except SourceShortenedError:
+                data = b""
+            if not data:
+                raise SourceChangedError(self._place, offset, f"the file now ends behind byte {self.offset}")
             digest = self.prefix.digest_at(self.offset)
         if digest != cursor["sha256"]:
             raise SourceChangedError(self._place, offset, "their SHA-256 is another")

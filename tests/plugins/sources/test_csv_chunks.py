@@ -132,6 +132,14 @@ def test_a_file_that_becomes_shorter_while_it_is_read_is_refused(path: Path) -> 
         list(reading)
 
 
+def test_a_resumed_read_refuses_a_file_of_the_same_size_that_is_shorter_as_text(path: Path) -> None:
+    path.write_bytes("a\nüü\nüü\n".encode("latin-1"))
+    first = next(csv_source(path, encoding="latin-1").chunks(request(max_records=2)))
+    path.write_bytes(b"a\nuu\nuu\n")
+    with pytest.raises(SourceChangedError, match="ends behind byte 8"):
+        next(csv_source(path, encoding="latin-1").chunks(request(cursor=first.cursor, first=2)))
+
+
 def test_a_resumed_read_takes_another_file_with_the_same_beginning(path: Path) -> None:
     path.write_text("a\n1\n2\n3\n4\n")
     first = next(csv_source(path).chunks(request(max_records=2)))
